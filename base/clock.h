@@ -1,0 +1,25 @@
+#pragma once
+
+#include <chrono>
+
+namespace hadal {
+
+/// A point on the monotonic time line; only differences mean anything.
+using TimePoint = std::chrono::steady_clock::time_point;
+using Duration = std::chrono::steady_clock::duration;
+
+/// Where time comes from. Passed by reference to all that reads time, so that tests can drive it.
+/// Any thread.
+class Clock {
+ public:
+  virtual ~Clock() = default;
+  [[nodiscard]] virtual TimePoint Now() const = 0;
+};
+
+/// The machine's monotonic clock.
+class SteadyClock final : public Clock {
+ public:
+  [[nodiscard]] TimePoint Now() const override { return std::chrono::steady_clock::now(); }
+};
+
+}  // namespace hadal

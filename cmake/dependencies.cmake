@@ -1,0 +1,18 @@
+# Third-party libraries, each from Debian 12's packages (docs/adr/0008-dependencies.md says why each).
+
+find_package(Threads REQUIRED)
+find_package(absl REQUIRED)                              # Status, FunctionRef, Mutex, flat_hash_map
+find_package(Boost 1.81 REQUIRED COMPONENTS json)        # JSON, parsed without exceptions
+find_package(spdlog REQUIRED)                            # logs, as JSON lines
+find_package(CLI11 REQUIRED)                             # command line flags
+if(BUILD_TESTING AND NOT HADAL_FUZZ)
+  find_package(GTest REQUIRED)                           # unit tests
+  find_package(benchmark REQUIRED)                       # micro benchmarks
+  include(GoogleTest)
+endif()
+
+find_program(CCACHE_PROGRAM ccache)
+if(CCACHE_PROGRAM)
+  set(CMAKE_CXX_COMPILER_LAUNCHER ${CCACHE_PROGRAM})
+  set(CMAKE_CUDA_COMPILER_LAUNCHER ${CCACHE_PROGRAM})
+endif()
