@@ -1,0 +1,74 @@
+#pragma once
+
+#include <cstdint>
+#include <initializer_list>
+#include <string>
+#include <string_view>
+
+#include <boost/json/object.hpp>
+
+#include "base/status.h"
+
+namespace hadal {
+
+/// Bounds of a number in a config, both included.
+template <typename T>
+struct FieldRange {
+  T min;
+  T max;
+};
+
+/// Typed access to the members of one JSON object. Every getter returns InvalidArgument
+/// `"path.key": expected …, found …` for a value of another type or outside its bounds; those
+/// without a fallback do so for a key that is absent or null, too, while those with one return it.
+/// Borrows the object.
+class JsonFields {
+ public:
+  /// `path` names the object inside its file; it is empty for the outermost one.
+  JsonFields(const boost::json::object& object, std::string path)
+      : object_(object), path_(std::move(path)) {}
+
+  /// The value of `key`; null when it is absent or JSON null.
+  [[nodiscard]] const boost::json::value* Find(std::string_view key) const;
+
+  [[nodiscard]] absl::StatusOr<int64_t> Int(std::string_view key, FieldRange<int64_t> range) const;
+  [[nodiscard]] absl::StatusOr<int64_t> IntOr(std::string_view key,
+                                              FieldRange<int64_t> range,
+                                              int64_t fallback) const;
+
+  /// Integers are numbers too: 40 reads as 40.0.
+  [[nodiscard]] absl::StatusOr<double> Number(std::string_view key, FieldRange<double> range) const;
+  [[nodiscard]] absl::StatusOr<double> NumberOr(std::string_view key,
+                                                FieldRange<double> range,
+                                                double fallback) const;
+
+  [[nodiscard]] absl::StatusOr<bool> BoolOr(std::string_view key, bool fallback) const;
+
+  [[nodiscard]] absl::StatusOr<std::string> String(std::string_view key) const;
+  [[nodiscard]] absl::StatusOr<std::string> StringOr(std::string_view key,
+                                                     std::string_view fallback) const;
+
+  /// The object at `key`; null when the key is absent or null.
+  [[nodiscard]] absl::StatusOr<const boost::json::object*> ObjectOrNull(std::string_view key) const;
+
+  /// Unimplemented, naming the key, unless every key is one of `known`.
+  [[nodiscard]] absl::Status CheckKnownKeys(std::initializer_list<std::string_view> known) const;
+
+  /// `"path.key"`, for messages.
+  [[nodiscard]] std::string Quoted(std::string_view key) const;
+
+  /// InvalidArgument `"path.key": expected <expected>, found <value of key>`.
+  [[nodiscard]] absl::Status Unexpected(std::string_view key, std::string_view expected) const;
+
+  /// Unimplemented `"path.key": only <supported> is supported, found <value of key>`.
+  [[nodiscard]] absl::Status Unsupported(std::string_view key, std::string_view supported) const;
+
+ private:
+  const boost::json::object& object_;
+  std::string path_;
+};
+
+/// `value` for a message: scalars as JSON, long strings cut, arrays and objects by their kind.
+std::string DescribeJson(const boost::json::value& value);
+
+}  // namespace hadal
