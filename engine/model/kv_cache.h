@@ -1,0 +1,44 @@
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+#include "base/status.h"
+#include "engine/api/forward_batch.h"
+#include "engine/checkpoint/model_config.h"
+#include "kernels/device.h"
+#include "kernels/latent_cache.h"
+
+namespace hadal {
+
+/// The paged latent cache of all layers, MTP layers included: `num_blocks` blocks of kBlockSize
+/// rows in each layer, a block id naming the same block in all of them. Written by the step that
+/// runs.
+class KvCache {
+ public:
+  /// `dtype` is kBf16 or kF32. ResourceExhausted when the device has no room.
+  static absl::StatusOr<KvCache> Create(const ModelConfig& config,
+                                        DType dtype,
+                                        int64_t num_blocks,
+                                        const Device& device);
+
+  /// Layer i's cache; MTP layers follow the others.
+  [[nodiscard]] const LatentCache& layer(int64_t i) const {
+    return layers_[static_cast<size_t>(i)];
+  }
+  [[nodiscard]] int64_t num_blocks() const { return layers_.front().num_blocks; }
+  [[nodiscard]] size_t size_bytes() const { return buffer_.size_bytes(); }
+
+ private:
+  KvCache(DeviceBuffer buffer, std::vector<LatentCache> layers)
+      : buffer_(std::move(buffer)), layers_(std::move(layers)) {}
+
+  DeviceBuffer buffer_;
+  std::vector<LatentCache> layers_;
+};
+
+/// The cache's element type when the user names none: float32 for float32 checkpoints, so that
+/// nothing is rounded that the checkpoint does not round; bf16 for all others.
+DType DefaultCacheDType(const ModelConfig& config);
+
+}  // namespace hadal

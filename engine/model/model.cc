@@ -1,0 +1,98 @@
+#include "engine/model/model.h"
+
+#include <algorithm>
+
+#include "base/check.h"
+#include "engine/model/decoder_layer.h"
+
+namespace hadal {
+
+Model::Model(const Args& args)
+    : args_(args), rope_(args.config), softmax_scale_(SoftmaxScale(args.config)) {}
+
+Step Model::MakeStep(const ForwardBatch& batch,
+                     const KvCache& cache,
+                     ExecutionContext& context) const {
+  const int64_t num_tokens = batch.num_tokens();
+  CHECK_EQ(std::ssize(batch.positions), num_tokens);
+  CHECK_EQ(std::ssize(batch.slots), num_tokens);
+  CHECK_EQ(std::ssize(batch.block_tables), batch.num_sequences() * batch.max_blocks);
+  for (int64_t t = 0; t < num_tokens; ++t) {
+    const auto i = static_cast<size_t>(t);
+    CHECK(batch.token_ids[i] >= 0 && batch.token_ids[i] < args_.config.vocab_size);
+    CHECK(batch.slots[i] >= 0 && batch.slots[i] < cache.num_blocks() * kBlockSize);
+  }
+  return {
+      .config = args_.config,
+      .kernels = args_.kernels,
+      .context = context,
+      .softmax_scale = softmax_scale_,
+      .mla_form = args_.mla_form,
+      .angles = rope_.Angles(batch.positions, context.scratch),
+      .token_ids = MakeView(batch.token_ids.data(), num_tokens),
+      .positions = MakeView(batch.positions.data(), num_tokens),
+      .slots = MakeView(batch.slots.data(), num_tokens),
+      .query_starts = MakeView(batch.query_starts.data(), std::ssize(batch.query_starts)),
+      .block_tables = MakeView(batch.block_tables.data(), batch.num_sequences(), batch.max_blocks)};
+}
+
+void Model::Forward(const ForwardBatch& batch,
+                    const KvCache& cache,
+                    ExecutionContext& context,
+                    const TensorView<float, 2>& hidden) const {
+  const ScratchScope scope(context.scratch);
+  const Step step = MakeStep(batch, cache, context);
+  const Weights& weights = args_.weights;
+  const KernelTable& kernels = args_.kernels;
+  kernels.embedding({.token_ids = step.token_ids, .table = weights.embed_tokens, .y = hidden},
+                    context);
+  for (size_t i = 0; i < weights.layers.size(); ++i) {
+    DecoderLayer(weights.layers[i], cache.layer(static_cast<int64_t>(i)), step, hidden);
+  }
+  kernels.rms_norm(
+      {.x = hidden, .weight = weights.norm, .epsilon = args_.config.rms_norm_eps, .y = hidden},
+      context);
+}
+
+void Model::ForwardMtp(int64_t mtp_layer,
+                       const ForwardBatch& batch,
+                       const TensorView<const float, 2>& previous,
+                       const KvCache& cache,
+                       ExecutionContext& context,
+                       const TensorView<float, 2>& hidden) const {
+  CHECK(mtp_layer >= 0 && mtp_layer < std::ssize(args_.weights.mtp));
+  const ScratchScope scope(context.scratch);
+  const Step step = MakeStep(batch, cache, context);
+  const MtpWeights& mtp = args_.weights.mtp[static_cast<size_t>(mtp_layer)];
+  const KernelTable& kernels = args_.kernels;
+  const float eps = args_.config.rms_norm_eps;
+  const int64_t hidden_size = args_.config.hidden_size;
+
+  // 1. The input: eh_proj · [enorm(embedding), hnorm(previous hidden state)].
+  const auto joined = context.scratch.Allocate<float>(step.num_tokens(), 2 * hidden_size);
+  TensorView<float, 2> embedding = joined;
+  embedding.extents[1] = hidden_size;
+  TensorView<float, 2> state = embedding;
+  state.data += hidden_size;
+  kernels.embedding(
+      {.token_ids = step.token_ids, .table = args_.weights.embed_tokens, .y = embedding}, context);
+  kernels.rms_norm({.x = embedding, .weight = mtp.enorm, .epsilon = eps, .y = embedding}, context);
+  kernels.rms_norm({.x = previous, .weight = mtp.hnorm, .epsilon = eps, .y = state}, context);
+  kernels.linear({.x = joined, .weight = mtp.eh_proj, .output = Output::kStore, .y = hidden},
+                 context);
+
+  // 2. One decoder layer with cache rows of its own, and the norm of the shared head.
+  DecoderLayer(mtp.layer, cache.layer(args_.config.num_hidden_layers + mtp_layer), step, hidden);
+  kernels.rms_norm({.x = hidden, .weight = mtp.shared_head_norm, .epsilon = eps, .y = hidden},
+                   context);
+}
+
+void Model::ComputeLogits(const TensorView<const float, 2>& hidden,
+                          ExecutionContext& context,
+                          const TensorView<float, 2>& logits) const {
+  args_.kernels.linear(
+      {.x = hidden, .weight = args_.weights.lm_head, .output = Output::kStore, .y = logits},
+      context);
+}
+
+}  // namespace hadal

@@ -1,0 +1,71 @@
+#pragma once
+
+#include <cstdint>
+#include <span>
+
+#include "engine/api/forward_batch.h"
+#include "engine/model/kv_cache.h"
+#include "engine/model/rope.h"
+#include "engine/model/step.h"
+#include "engine/model/weights.h"
+
+namespace hadal {
+
+/// A DeepSeek model of the MLA generation: from tokens to hidden states to logits. Holds no state
+/// of its own: what a step changes is the cache and the outputs. One step at a time per context.
+///
+///   Model model({.config = checkpoint.config(), .weights = weights, .kernels = table});
+///   model.Forward(batch, cache, context, hidden);
+///   model.ComputeLogits(hidden.Slice(last, 1), context, logits);
+class Model {
+ public:
+  struct Args {
+    const ModelConfig& config;
+    const Weights& weights;
+    const KernelTable& kernels;
+    MlaForm mla_form;
+  };
+
+  /// Borrows all of `args`.
+  explicit Model(const Args& args);
+
+  [[nodiscard]] const ModelConfig& config() const { return args_.config; }
+
+  /// Runs the batch through all layers: writes its rows of the cache, and to `hidden`
+  /// [num_tokens, hidden_size] the last hidden states, after `model.norm`.
+  /// REQUIRES: ids inside the vocabulary; tables and slots inside the cache.
+  void Forward(const ForwardBatch& batch,
+               const KvCache& cache,
+               ExecutionContext& context,
+               const TensorView<float, 2>& hidden) const;
+
+  /// Runs MTP module `mtp_layer`: batch token i, which stands one place after the hidden state's,
+  /// enters with `previous` [num_tokens, hidden_size], row i being the hidden state of the position
+  /// before (from Forward, or a module's own output when drafting further). Positions and slots of
+  /// the batch are those of the hidden state. Writes to `hidden` the states after
+  /// `shared_head.norm`, whose ComputeLogits predict the token after batch token i. Source:
+  /// DeepSeek-V3 (arXiv:2412.19437) section 2.2 and README_WEIGHTS.md. REQUIRES: 0 <= mtp_layer <
+  /// config().num_nextn_predict_layers; `previous` and `hidden` may be the same buffer.
+  void ForwardMtp(int64_t mtp_layer,
+                  const ForwardBatch& batch,
+                  const TensorView<const float, 2>& previous,
+                  const KvCache& cache,
+                  ExecutionContext& context,
+                  const TensorView<float, 2>& hidden) const;
+
+  /// logits [num_rows, vocab_size] of normed hidden states [num_rows, hidden_size].
+  void ComputeLogits(const TensorView<const float, 2>& hidden,
+                     ExecutionContext& context,
+                     const TensorView<float, 2>& logits) const;
+
+ private:
+  [[nodiscard]] Step MakeStep(const ForwardBatch& batch,
+                              const KvCache& cache,
+                              ExecutionContext& context) const;
+
+  const Args args_;
+  const Rope rope_;
+  const float softmax_scale_;
+};
+
+}  // namespace hadal

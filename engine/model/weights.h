@@ -1,0 +1,68 @@
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <variant>
+#include <vector>
+
+#include <absl/functional/function_ref.h>
+
+#include "base/status.h"
+#include "engine/checkpoint/checkpoint.h"
+#include "kernels/device.h"
+#include "kernels/mla_project.h"
+#include "kernels/mlp.h"
+#include "kernels/weight_matrix.h"
+
+namespace hadal {
+
+/// A mixture-of-experts network; words as in the checkpoint, `mlp.*`.
+struct MoeWeights {
+  WeightMatrix gate;                                   // [n_routed_experts, hidden_size]
+  TensorView<const float, 1> e_score_correction_bias;  // [n_routed_experts], empty without noaux_tc
+  std::vector<MlpWeights> experts;                     // [n_routed_experts]
+  std::optional<MlpWeights> shared_experts;            // one network of their summed width
+};
+
+/// One decoder layer.
+struct LayerWeights {
+  TensorView<const float, 1> input_layernorm;  // [hidden_size]
+  MlaProjectWeights mla_project;
+  WeightMatrix kv_b_proj;  // [num_heads * (nope_dim + v_head_dim), kv_lora_rank]
+  WeightMatrix o_proj;     // [hidden_size, num_heads * v_head_dim]
+  TensorView<const float, 1> post_attention_layernorm;  // [hidden_size]
+  std::variant<MlpWeights, MoeWeights> mlp;
+};
+
+/// The multi-token prediction module (DeepSeek-V3 README_WEIGHTS.md).
+struct MtpWeights {
+  TensorView<const float, 1> enorm;  // [hidden_size]
+  TensorView<const float, 1> hnorm;  // [hidden_size]
+  WeightMatrix eh_proj;              // [hidden_size, 2 * hidden_size], the embedding's half first
+  LayerWeights layer;
+  TensorView<const float, 1> shared_head_norm;  // [hidden_size]
+};
+
+/// All weights of a model, as views. Matrices point into the checkpoint's mapped files; vectors,
+/// and matrices that lie unaligned in their file, are owned. Const after Load; any thread may read.
+class Weights {
+ public:
+  /// Told how many of all bytes are in memory, in rising order, last with both equal.
+  using Progress = absl::FunctionRef<void(int64_t done_bytes, int64_t total_bytes)>;
+
+  /// Reads every page of the checkpoint, so that the first request finds them in memory.
+  /// ResourceExhausted when owned copies find no room. REQUIRES: `checkpoint` outlives the result.
+  static absl::StatusOr<Weights> Load(const Checkpoint& checkpoint, Progress progress);
+
+  WeightMatrix embed_tokens;         // [vocab_size, hidden_size]
+  std::vector<LayerWeights> layers;  // [num_hidden_layers]
+  TensorView<const float, 1> norm;   // [hidden_size]
+  WeightMatrix lm_head;              // [vocab_size, hidden_size]
+  std::vector<MtpWeights> mtp;       // [num_nextn_predict_layers]
+
+ private:
+  friend class WeightLoader;
+  std::vector<DeviceBuffer> owned_;
+};
+
+}  // namespace hadal

@@ -1,0 +1,92 @@
+#include "server/cli/generation.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "engine/text/stream_decoder.h"
+
+namespace hadal {
+namespace {
+
+// From tokens to the text that may be shown: whole characters, nothing of a stop string.
+class TextOutput {
+ public:
+  TextOutput(const Tokenizer& tokenizer,
+             StopMatcher stop_matcher,
+             absl::FunctionRef<void(std::string_view)> emit)
+      : decoder_(tokenizer, SpecialTokens::kHide),
+        stop_matcher_(std::move(stop_matcher)),
+        emit_(emit) {}
+
+  void Push(TokenId token) { Emit(stop_matcher_.Push(decoder_.Push(token))); }
+
+  std::string Finish() {
+    Emit(stop_matcher_.Push(decoder_.Finish()));
+    Emit(stop_matcher_.Finish());
+    return std::move(text_);
+  }
+
+  [[nodiscard]] bool stopped() const { return stop_matcher_.stopped(); }
+
+ private:
+  void Emit(const std::string& text) {
+    if (!text.empty()) {
+      emit_(text);
+      text_ += text;
+    }
+  }
+
+  StreamDecoder decoder_;
+  StopMatcher stop_matcher_;
+  absl::FunctionRef<void(std::string_view)> emit_;
+  std::string text_;
+};
+
+}  // namespace
+
+std::string_view NameOf(FinishReason reason) {
+  return reason == FinishReason::kStop ? "stop" : "length";
+}
+
+absl::StatusOr<Generation> Generate(const GenerationArgs& args,
+                                    absl::FunctionRef<void(std::string_view)> emit) {
+  ASSIGN_OR_RETURN(StopMatcher stop_matcher, StopMatcher::Create(args.stop_strings));
+  std::optional<TextOutput> output;
+  if (args.tokenizer != nullptr) {
+    output.emplace(*args.tokenizer, std::move(stop_matcher), emit);
+  }
+  TokenCounts counts;
+  counts.AddPrompt(args.prompt);
+  Generation generation;
+  std::vector<TokenId> next = args.prompt;
+  while (std::ssize(generation.tokens) < args.max_tokens) {
+    const std::span<float> logits = args.sequence.AppendAndPredict(next);
+    ASSIGN_OR_RETURN(SampledToken sampled,
+                     Sample(args.sampling, counts, args.sequence.size(), logits));
+    const TokenId token = sampled.token;
+    counts.AddGenerated(token);
+    generation.tokens.push_back(std::move(sampled));
+    if (std::find(args.stop_token_ids.begin(), args.stop_token_ids.end(), token) !=
+        args.stop_token_ids.end()) {
+      generation.finish_reason = FinishReason::kStop;
+      break;
+    }
+    if (output.has_value()) {
+      output->Push(token);
+      if (output->stopped()) {
+        generation.finish_reason = FinishReason::kStop;
+        break;
+      }
+    }
+    next = {token};
+  }
+  if (output.has_value()) {
+    generation.text = output->Finish();
+    if (output->stopped()) {
+      generation.finish_reason = FinishReason::kStop;
+    }
+  }
+  return generation;
+}
+
+}  // namespace hadal

@@ -1,0 +1,44 @@
+#pragma once
+
+#include <optional>
+#include <string>
+#include <vector>
+
+#include <absl/functional/function_ref.h>
+
+#include "base/status.h"
+#include "engine/sample/sampler.h"
+#include "engine/sequence.h"
+#include "engine/text/stop_matcher.h"
+#include "engine/text/tokenizer.h"
+
+namespace hadal {
+
+/// Why generation ended; the words of the OpenAI API.
+enum class FinishReason : int8_t { kStop, kLength };
+
+std::string_view NameOf(FinishReason reason);
+
+/// What was generated. Text is before any stop string; tokens include the one that stopped.
+struct Generation {
+  std::vector<SampledToken> tokens;
+  std::string text;  // empty without a tokenizer
+  FinishReason finish_reason = FinishReason::kLength;
+};
+
+struct GenerationArgs {
+  Sequence& sequence;                  // empty, with room for prompt and max_tokens
+  const std::vector<TokenId>& prompt;  // not empty
+  int64_t max_tokens;
+  const SamplingParams& sampling;
+  const std::vector<TokenId>& stop_token_ids;
+  const std::vector<std::string>& stop_strings;
+  const Tokenizer* tokenizer;  // null: tokens only; then stop_strings must be empty
+};
+
+/// Generates one sequence. Calls `emit` with each piece of text as soon as it can't change any more.
+/// InvalidArgument for an empty stop string; the errors of Sample.
+absl::StatusOr<Generation> Generate(const GenerationArgs& args,
+                                    absl::FunctionRef<void(std::string_view text)> emit);
+
+}  // namespace hadal

@@ -1,0 +1,158 @@
+#include <cstdio>
+#include <filesystem>
+#include <optional>
+
+#include <boost/json/object.hpp>
+
+#include "engine/checkpoint/model_summary.h"
+#include "engine/model/kv_cache.h"
+#include "server/cli/commands.h"
+#include "server/cli/json_output.h"
+
+namespace hadal {
+namespace {
+
+// What is shown, as text or as JSON.
+struct Report {
+  ModelConfig config;
+  ModelSummary summary;
+  bool has_weights = false;
+  std::map<DType, DTypeTotal> weights;  // as stored, or as published when there are none
+  DType cache_dtype = DType::kBf16;
+  int64_t cache_bytes_per_token = 0;
+  int64_t context_tokens = 0;
+  MemoryPlan plan;
+};
+
+bool HasWeights(const std::string& dir) {
+  std::error_code error;
+  for (const auto& entry : std::filesystem::directory_iterator(dir, error)) {
+    const std::string name = entry.path().filename();
+    if (name.ends_with(".safetensors") || name == "model.safetensors.index.json") {
+      return true;
+    }
+  }
+  return false;
+}
+
+absl::StatusOr<Report> MakeReport(const InspectOptions& options) {
+  Report report;
+  report.has_weights = HasWeights(options.model);
+  if (report.has_weights) {
+    ASSIGN_OR_RETURN(const Checkpoint checkpoint, Checkpoint::Open(options.model));
+    report.config = checkpoint.config();
+    report.weights = StoredTotals(checkpoint);
+  } else {
+    ASSIGN_OR_RETURN(report.config, ReadModelConfig(options.model));
+  }
+  report.summary = SummarizeModel(report.config);
+  if (!report.has_weights) {
+    report.weights = report.summary.weights;
+  }
+  report.cache_dtype = options.cache_dtype.value_or(DefaultCacheDType(report.config));
+  report.cache_bytes_per_token = CacheBytesPerToken(report.config, report.cache_dtype);
+  report.context_tokens =
+      options.context_tokens > 0 ? options.context_tokens : report.config.max_position_embeddings;
+  ASSIGN_OR_RETURN(const int64_t available_bytes, ReadAvailableMemory("/proc/meminfo"));
+  report.plan = PlanMemory(report.config, {.weight_bytes = SumBytes(report.weights),
+                                           .cache_dtype = report.cache_dtype,
+                                           .num_cached_tokens = report.context_tokens,
+                                           .available_bytes = available_bytes});
+  return report;
+}
+
+boost::json::object ToJson(const Report& report) {
+  const ParameterCounts& parameters = report.summary.parameters;
+  boost::json::object formats;
+  for (const auto& [dtype, total] : report.weights) {
+    formats[boost::json::string_view(NameOf(dtype).data(), NameOf(dtype).size())] = {
+        {"elements", total.num_elements}, {"bytes", total.num_bytes}};
+  }
+  const auto text = [](std::string_view view) { return boost::json::string(view.data(), view.size()); };
+  return {{"family", text(NameOf(report.summary.family))},
+          {"model_type", report.config.model_type},
+          {"layers",
+           {{"total", report.config.num_hidden_layers},
+            {"dense", report.summary.num_dense_layers},
+            {"moe", report.summary.num_moe_layers},
+            {"mtp", report.summary.num_mtp_layers}}},
+          {"parameters",
+           {{"total", parameters.total},
+            {"active", parameters.active},
+            {"active_without_embedding", parameters.active_without_embedding},
+            {"active_without_embedding_and_head", parameters.active_without_tables},
+            {"mtp", parameters.mtp}}},
+          {"weights",
+           {{"present", report.has_weights},
+            {"bytes", report.plan.weight_bytes},
+            {"formats", std::move(formats)}}},
+          {"cache",
+           {{"dtype", text(NameOf(report.cache_dtype))},
+            {"bytes_per_token", report.cache_bytes_per_token}}},
+          {"context_length", report.config.max_position_embeddings},
+          {"vocab_size", report.config.vocab_size},
+          {"memory_plan",
+           {{"context_tokens", report.context_tokens},
+            {"weight_bytes", report.plan.weight_bytes},
+            {"cache_bytes", report.plan.cache_bytes},
+            {"needed_bytes", report.plan.needed_bytes()},
+            {"available_bytes", report.plan.available_bytes},
+            {"fits", report.plan.Fits()}}}};
+}
+
+double InBillions(int64_t count) { return static_cast<double>(count) / 1e9; }
+
+double InGb(int64_t bytes) { return static_cast<double>(bytes) / 1e9; }
+
+void PrintReport(const Report& report) {
+  const ParameterCounts& parameters = report.summary.parameters;
+  const ModelConfig& config = report.config;
+  std::printf("family        %s (model_type %s)\n",
+              std::string(NameOf(report.summary.family)).c_str(), config.model_type.c_str());
+  std::printf("layers        %ld: %ld dense, %ld mixture-of-experts; %ld MTP besides\n",
+              config.num_hidden_layers, report.summary.num_dense_layers,
+              report.summary.num_moe_layers, report.summary.num_mtp_layers);
+  if (config.n_routed_experts > 0) {
+    std::printf("experts       %ld routed, %ld of them a token, %ld shared\n",
+                config.n_routed_experts, config.num_experts_per_tok, config.n_shared_experts);
+  }
+  std::printf("parameters    %.3f B; active %.3f B (%.3f B without the embedding, %.3f B without "
+              "embedding and head)\n",
+              InBillions(parameters.total), InBillions(parameters.active),
+              InBillions(parameters.active_without_embedding),
+              InBillions(parameters.active_without_tables));
+  if (parameters.mtp > 0) {
+    std::printf("MTP           %.3f B parameters besides\n", InBillions(parameters.mtp));
+  }
+  std::printf("weights       %.3f GB%s:", InGb(report.plan.weight_bytes),
+              report.has_weights ? "" : " as published (none in this folder)");
+  for (const auto& [dtype, total] : report.weights) {
+    std::printf(" %s %.3f GB", std::string(NameOf(dtype)).c_str(), InGb(total.num_bytes));
+  }
+  std::printf("\ncontext       %ld tokens, vocabulary %ld\n", config.max_position_embeddings,
+              config.vocab_size);
+  std::printf("cache         %ld bytes a token (%s)\n", report.cache_bytes_per_token,
+              std::string(NameOf(report.cache_dtype)).c_str());
+  std::printf("memory plan   weights %.3f GB + cache of %ld tokens %.3f GB = %.3f GB; %.3f GB "
+              "available: %s\n",
+              InGb(report.plan.weight_bytes), report.context_tokens, InGb(report.plan.cache_bytes),
+              InGb(report.plan.needed_bytes()), InGb(report.plan.available_bytes),
+              report.plan.Fits() ? "fits" : "does not fit");
+}
+
+}  // namespace
+
+ExitCode RunCommand(const InspectOptions& options) {
+  const auto report = MakeReport(options);
+  if (!report.ok()) {
+    return Fail(ExitCode::kBadCheckpoint, report.status());
+  }
+  if (options.format == OutputFormat::kJson) {
+    PrintJson(ToJson(*report));
+  } else {
+    PrintReport(*report);
+  }
+  return ExitCode::kOk;
+}
+
+}  // namespace hadal

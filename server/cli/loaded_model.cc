@@ -1,0 +1,64 @@
+#include "server/cli/loaded_model.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "server/cli/progress_bar.h"
+
+namespace hadal {
+namespace {
+
+constexpr int64_t kChunkTokens = 512;
+
+}  // namespace
+
+LoadedModel::LoadedModel(const ModelOptions& options, Checkpoint checkpoint)
+    : checkpoint_(std::move(checkpoint)),
+      cache_dtype_(options.cache_dtype.value_or(DefaultCacheDType(checkpoint_.config()))),
+      pool_(options.threads > 0 ? options.threads : NumUsableCpus()),
+      scratch_(CpuDevice()),
+      context_{pool_, scratch_} {}
+
+absl::StatusOr<std::unique_ptr<LoadedModel>> LoadedModel::Load(const ModelOptions& options,
+                                                               const KernelTable& kernels) {
+  ASSIGN_OR_RETURN(Checkpoint checkpoint, Checkpoint::Open(options.model));
+  std::unique_ptr<LoadedModel> loaded(new LoadedModel(options, std::move(checkpoint)));
+  loaded->kernels_ = kernels;
+  ProgressBar progress("loading");
+  ASSIGN_OR_RETURN(loaded->weights_,
+                   Weights::Load(loaded->checkpoint_, [&progress](int64_t done, int64_t total) {
+                     progress.Show(done, total);
+                   }));
+  loaded->model_.emplace(Model::Args{.config = loaded->config(),
+                                     .weights = *loaded->weights_,
+                                     .kernels = loaded->kernels_,
+                                     .mla_form = MlaForm::kAuto});
+  return loaded;
+}
+
+absl::StatusOr<Sequence> LoadedModel::NewSequence(int64_t max_tokens) {
+  return Sequence::Create({.model = *model_,
+                           .context = context_,
+                           .cache_dtype = cache_dtype_,
+                           .max_tokens = max_tokens,
+                           .chunk_tokens = std::min(kChunkTokens, max_tokens)});
+}
+
+absl::Status CheckPrompt(const ModelConfig& config, std::span<const TokenId> ids) {
+  if (ids.empty()) {
+    return InvalidArgument("the prompt is empty");
+  }
+  for (size_t i = 0; i < ids.size(); ++i) {
+    if (ids[i] < 0 || ids[i] >= config.vocab_size) {
+      return InvalidArgument("token %d at place %d is not in the vocabulary of %d", ids[i], i,
+                             config.vocab_size);
+    }
+  }
+  if (std::ssize(ids) > config.max_position_embeddings) {
+    return InvalidArgument("the prompt has %d tokens, the model's context holds %d", ids.size(),
+                           config.max_position_embeddings);
+  }
+  return absl::OkStatus();
+}
+
+}  // namespace hadal

@@ -1,0 +1,52 @@
+#pragma once
+
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "base/status.h"
+#include "engine/checkpoint/checkpoint.h"
+#include "engine/model/model.h"
+#include "engine/model/weights.h"
+#include "engine/sequence.h"
+#include "server/cli/options.h"
+
+namespace hadal {
+
+/// A checkpoint with all that runs it: threads, kernels, weights, model.
+class LoadedModel {
+ public:
+  /// Opens and reads the checkpoint, with a progress bar when stderr is a terminal. The errors of
+  /// Checkpoint::Open and Weights::Load.
+  static absl::StatusOr<std::unique_ptr<LoadedModel>> Load(const ModelOptions& options,
+                                                           const KernelTable& kernels);
+
+  LoadedModel(const LoadedModel&) = delete;
+  LoadedModel& operator=(const LoadedModel&) = delete;
+
+  [[nodiscard]] const ModelConfig& config() const { return checkpoint_.config(); }
+  [[nodiscard]] const Model& model() const { return *model_; }
+  [[nodiscard]] ExecutionContext& context() { return context_; }
+
+  /// An empty sequence with room for `max_tokens`. ResourceExhausted when the cache does not fit.
+  absl::StatusOr<Sequence> NewSequence(int64_t max_tokens);
+
+ private:
+  LoadedModel(const ModelOptions& options, Checkpoint checkpoint);
+
+  Checkpoint checkpoint_;
+  DType cache_dtype_;
+  ThreadPool pool_;
+  ScratchArena scratch_;
+  ExecutionContext context_;
+  KernelTable kernels_;
+  std::optional<Weights> weights_;
+  std::optional<Model> model_;
+};
+
+/// InvalidArgument unless there is at least one id, all are in the vocabulary, and they fit the model's
+/// context.
+absl::Status CheckPrompt(const ModelConfig& config, std::span<const TokenId> ids);
+
+}  // namespace hadal

@@ -1,0 +1,74 @@
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <variant>
+#include <vector>
+
+#include "base/dtype.h"
+#include "engine/api/sampling_params.h"
+
+namespace hadal {
+
+/// How results are printed.
+enum class OutputFormat : int8_t { kText, kJson };
+
+/// Flags of every command that runs a model.
+struct ModelOptions {
+  std::string model;                 // checkpoint folder
+  int32_t threads = 0;               // 0: one for each usable CPU
+  std::string kernels = "auto";      // kernel_registry.h
+  std::optional<DType> cache_dtype;  // nothing: kv_cache.h DefaultCacheDType
+};
+
+/// Exactly one of the three is set. Ids are a JSON file: an array, or an object with "ids".
+struct PromptSource {
+  std::optional<std::string> text;
+  std::string chat_file;
+  std::string ids_file;
+};
+
+struct GenerateOptions {
+  ModelOptions model;
+  PromptSource prompt;
+  int64_t max_tokens = 256;
+  SamplingParams sampling;
+  std::optional<uint64_t> seed;  // nothing: a fresh one
+  std::vector<std::string> stop_strings;
+  std::vector<TokenId> stop_token_ids;
+  bool ignore_eos = false;
+  OutputFormat format = OutputFormat::kText;
+};
+
+struct InspectOptions {
+  std::string model;
+  std::optional<DType> cache_dtype;
+  int64_t context_tokens = 0;  // 0: one sequence of the model's whole context
+  OutputFormat format = OutputFormat::kText;
+};
+
+struct TokenizeOptions {
+  std::string model;
+  std::optional<std::string> text;  // exactly one of text, text_file and chat_file
+  std::string text_file;
+  std::string chat_file;
+  OutputFormat format = OutputFormat::kText;
+};
+
+struct DetokenizeOptions {
+  std::string model;
+  std::vector<TokenId> ids;
+};
+
+struct ScoreOptions {
+  ModelOptions model;
+  std::string text_file;  // exactly one of text_file and ids_file
+  std::string ids_file;
+  OutputFormat format = OutputFormat::kText;
+};
+
+using Command =
+    std::variant<GenerateOptions, InspectOptions, TokenizeOptions, DetokenizeOptions, ScoreOptions>;
+
+}  // namespace hadal

@@ -1,0 +1,170 @@
+// The only file that knows CLI11, which throws: all it throws ends here.
+
+#include "server/cli/parse_arguments.h"
+
+#include <map>
+#include <memory>
+#include <string>
+
+#include <CLI/CLI.hpp>
+
+namespace hadal {
+namespace {
+
+const std::map<std::string, DType>& CacheDTypes() {
+  static const std::map<std::string, DType> kNames = {{"bf16", DType::kBf16}, {"f32", DType::kF32}};
+  return kNames;
+}
+
+void AddModelFlag(CLI::App& app, std::string& model) {
+  app.add_option("--model", model,
+                 "Checkpoint folder: config.json, tokenizer.json, *.safetensors")
+      ->type_name("DIR")
+      ->required();
+}
+
+void AddCacheDTypeFlag(CLI::App& app, std::optional<DType>& cache_dtype) {
+  app.add_option("--cache-dtype", cache_dtype,
+                 "Element type of the latent cache; by default f32 for f32 checkpoints, else bf16")
+      ->transform(CLI::CheckedTransformer(CacheDTypes(), CLI::ignore_case)
+                      .description("{bf16,f32}"))
+      ->type_name("TYPE");
+}
+
+void AddModelFlags(CLI::App& app, ModelOptions& options) {
+  AddModelFlag(app, options.model);
+  app.add_option("--threads", options.threads, "Kernel threads; 0: one for each usable CPU")
+      ->check(CLI::Range(0, 4096))
+      ->capture_default_str();
+  app.add_option("--kernels", options.kernels,
+                 "Back end, and single ops replaced: cpu-avx2,mla_attention=reference")
+      ->capture_default_str();
+  AddCacheDTypeFlag(app, options.cache_dtype);
+}
+
+void AddJsonFlag(CLI::App& app, OutputFormat& format) {
+  app.add_flag_callback(
+      "--json", [&format] { format = OutputFormat::kJson; }, "Print one JSON object");
+}
+
+void AddSamplingFlags(CLI::App& app, GenerateOptions& options) {
+  SamplingParams& sampling = options.sampling;
+  app.add_option("--max-tokens", options.max_tokens, "Most tokens to generate")
+      ->check(CLI::Range(int64_t{0}, int64_t{1} << 31U))
+      ->capture_default_str();
+  app.add_option("--temperature", sampling.temperature, "0 takes the most probable token")
+      ->capture_default_str();
+  app.add_option("--top-p", sampling.top_p, "Keep the fewest tokens with this much probability")
+      ->capture_default_str();
+  app.add_option("--top-k", sampling.top_k, "Keep the k most probable tokens; 0 keeps all")
+      ->capture_default_str();
+  app.add_option("--min-p", sampling.min_p, "Keep tokens with this share of the best probability")
+      ->capture_default_str();
+  app.add_option("--presence-penalty", sampling.presence_penalty)->capture_default_str();
+  app.add_option("--frequency-penalty", sampling.frequency_penalty)->capture_default_str();
+  app.add_option("--repetition-penalty", sampling.repetition_penalty)->capture_default_str();
+  app.add_option("--logit-bias", sampling.logit_bias, "Add BIAS to the logit of ID; repeatable")
+      ->type_name("ID BIAS");
+  app.add_option("--seed", options.seed, "Makes sampling repeatable; fresh by default");
+  app.add_option("--logprobs", sampling.num_logprobs,
+                 "With --json: log-probabilities of each token and of the K best")
+      ->check(CLI::Range(0, 1 << 20U))
+      ->type_name("K");
+  app.add_option("--stop", options.stop_strings, "Stop before this text; repeatable")
+      ->type_name("TEXT")
+      ->allow_extra_args(false);
+  app.add_option("--stop-token-ids", options.stop_token_ids, "Stop at these tokens")
+      ->delimiter(',')
+      ->type_name("ID,...");
+  app.add_flag("--ignore-eos", options.ignore_eos, "Go on after the end-of-sequence token");
+}
+
+void AddGenerate(CLI::App& app, GenerateOptions& options) {
+  AddModelFlags(app, options.model);
+  CLI::Option_group* source = app.add_option_group("prompt");
+  source->add_option("--prompt", options.prompt.text, "Text to continue")->type_name("TEXT");
+  source->add_option("--chat", options.prompt.chat_file,
+                     "Conversation: JSON with messages, tools, thinking as in the API")
+      ->type_name("JSON_FILE");
+  source->add_option("--ids", options.prompt.ids_file, "Token ids to continue; no tokenizer needed")
+      ->type_name("JSON_FILE");
+  source->require_option(1);
+  AddSamplingFlags(app, options);
+  AddJsonFlag(app, options.format);
+}
+
+void AddInspect(CLI::App& app, InspectOptions& options) {
+  AddModelFlag(app, options.model);
+  AddCacheDTypeFlag(app, options.cache_dtype);
+  app.add_option("--context", options.context_tokens,
+                 "Tokens to plan cache memory for; 0: the model's whole context")
+      ->check(CLI::Range(int64_t{0}, int64_t{1} << 28U))
+      ->capture_default_str();
+  AddJsonFlag(app, options.format);
+}
+
+void AddTokenize(CLI::App& app, TokenizeOptions& options) {
+  AddModelFlag(app, options.model);
+  CLI::Option_group* source = app.add_option_group("input");
+  source->add_option("--text", options.text)->type_name("TEXT");
+  source->add_option("--file", options.text_file, "UTF-8 text")->type_name("FILE");
+  source->add_option("--chat", options.chat_file, "Conversation, as for generate")
+      ->type_name("JSON_FILE");
+  source->require_option(1);
+  AddJsonFlag(app, options.format);
+}
+
+void AddDetokenize(CLI::App& app, DetokenizeOptions& options) {
+  AddModelFlag(app, options.model);
+  app.add_option("--ids", options.ids)->delimiter(',')->type_name("ID,...")->required();
+}
+
+void AddScore(CLI::App& app, ScoreOptions& options) {
+  AddModelFlags(app, options.model);
+  CLI::Option_group* source = app.add_option_group("input");
+  source->add_option("--file", options.text_file, "UTF-8 text")->type_name("TEXT_FILE");
+  source->add_option("--ids", options.ids_file, "Token ids; no tokenizer needed")
+      ->type_name("JSON_FILE");
+  source->require_option(1);
+  AddJsonFlag(app, options.format);
+}
+
+// Adds a subcommand that, when chosen, puts its options into `chosen`.
+template <typename Options>
+void AddCommand(CLI::App& app,
+                const std::string& name,
+                const std::string& description,
+                void (*add_flags)(CLI::App&, Options&),
+                std::optional<Command>& chosen) {
+  CLI::App* subcommand = app.add_subcommand(name, description);
+  const auto options = std::make_shared<Options>();
+  add_flags(*subcommand, *options);
+  subcommand->callback([options, &chosen] { chosen = *options; });
+}
+
+}  // namespace
+
+std::variant<Command, ExitCode> ParseArguments(std::span<char* const> arguments) {
+  std::optional<Command> chosen;
+  try {
+    CLI::App app("Hadal: an inference server for the DeepSeek family of language models", "hadal");
+    app.set_version_flag("--version", HADAL_VERSION);
+    app.require_subcommand(1);
+    AddCommand(app, "generate", "Continue a prompt or a conversation", &AddGenerate, chosen);
+    AddCommand(app, "inspect", "Show what a checkpoint holds and needs", &AddInspect, chosen);
+    AddCommand(app, "tokenize", "Show the tokens of a text or a conversation", &AddTokenize,
+               chosen);
+    AddCommand(app, "detokenize", "Show the text of tokens", &AddDetokenize, chosen);
+    AddCommand(app, "score", "Log-probability of every token of a text", &AddScore, chosen);
+    try {
+      app.parse(static_cast<int>(arguments.size()), arguments.data());
+    } catch (const CLI::ParseError& error) {
+      return app.exit(error) == 0 ? ExitCode::kOk : ExitCode::kUsage;
+    }
+  } catch (const std::exception& error) {
+    return Fail(ExitCode::kUsage, InvalidArgument("%s", error.what()));
+  }
+  return *chosen;
+}
+
+}  // namespace hadal

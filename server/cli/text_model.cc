@@ -1,0 +1,82 @@
+#include "server/cli/text_model.h"
+
+#include <algorithm>
+#include <limits>
+#include <utility>
+
+#include "base/json.h"
+#include "engine/text/chat_json.h"
+
+namespace hadal {
+
+absl::StatusOr<TextModel> TextModel::Open(const std::string& dir) {
+  ASSIGN_OR_RETURN(ModelConfig config, ReadModelConfig(dir));
+  ASSIGN_OR_RETURN(Tokenizer tokenizer, Tokenizer::FromFile(dir + "/tokenizer.json"));
+  ASSIGN_OR_RETURN(TokenizerConfig tokenizer_config,
+                   ReadTokenizerConfigFile(dir + "/tokenizer_config.json"));
+  if (tokenizer.vocab_size() > config.vocab_size) {
+    return InvalidArgument(
+        "%s/tokenizer.json: its largest id is %d, but config.json has a vocabulary of %d", dir,
+        tokenizer.vocab_size() - 1, config.vocab_size);
+  }
+  return TextModel(std::move(config), std::move(tokenizer), std::move(tokenizer_config));
+}
+
+absl::StatusOr<std::vector<TokenId>> TextModel::EncodeText(std::string_view text) const {
+  ASSIGN_OR_RETURN(std::vector<TokenId> ids, tokenizer_.Encode(text));
+  if (tokenizer_config_.add_bos_token.value_or(false)) {
+    const auto bos = tokenizer_config_.bos_token.has_value()
+                         ? tokenizer_.FindAddedToken(*tokenizer_config_.bos_token)
+                         : config_.bos_token_id;
+    if (!bos.has_value()) {
+      return InvalidArgument(
+          "tokenizer_config.json: add_bos_token is set, but there is no such token");
+    }
+    ids.insert(ids.begin(), *bos);
+  }
+  return ids;
+}
+
+absl::StatusOr<ChatPrompt> TextModel::EncodeChatFile(const std::string& path) const {
+  ASSIGN_OR_RETURN(const boost::json::value body, ParseJsonFile(path, kMaxInputFileBytes));
+  absl::StatusOr<ChatRequest> request = ReadChatRequest(body);
+  if (!request.ok()) {
+    return Annotate(request.status(), path);
+  }
+  ASSIGN_OR_RETURN(const ChatFormat format,
+                   DetectChatFormat(tokenizer_, tokenizer_config_, config_.model_type));
+  return EncodeChat(format, *request);
+}
+
+std::vector<TokenId> TextModel::EosTokenIds() const {
+  std::vector<TokenId> ids = config_.eos_token_ids;
+  if (tokenizer_config_.eos_token.has_value()) {
+    if (const auto id = tokenizer_.FindAddedToken(*tokenizer_config_.eos_token)) {
+      ids.push_back(*id);
+    }
+  }
+  return ids;
+}
+
+absl::StatusOr<std::vector<TokenId>> ReadIdsFile(const std::string& path) {
+  ASSIGN_OR_RETURN(const boost::json::value file, ParseJsonFile(path, kMaxInputFileBytes));
+  const boost::json::value* ids = &file;
+  if (const boost::json::object* object = file.if_object()) {
+    ids = object->if_contains("ids");
+  }
+  const boost::json::array* array = ids == nullptr ? nullptr : ids->if_array();
+  if (array == nullptr) {
+    return InvalidArgument("%s: expected an array of token ids, or an object with \"ids\"", path);
+  }
+  std::vector<TokenId> tokens;
+  for (const boost::json::value& id : *array) {
+    const int64_t* number = id.if_int64();
+    if (number == nullptr || *number < 0 || *number > std::numeric_limits<TokenId>::max()) {
+      return InvalidArgument("%s: expected a token id at place %d", path, tokens.size());
+    }
+    tokens.push_back(static_cast<TokenId>(*number));
+  }
+  return tokens;
+}
+
+}  // namespace hadal

@@ -1,0 +1,49 @@
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "base/status.h"
+#include "engine/checkpoint/model_config.h"
+#include "engine/text/prompt_encoder.h"
+#include "engine/text/tokenizer.h"
+#include "engine/text/tokenizer_config.h"
+
+namespace hadal {
+
+/// The text side of a checkpoint folder: config, tokenizer, and how it writes conversations.
+class TextModel {
+ public:
+  /// Errors name the file. InvalidArgument when a token's id exceeds the model's vocabulary.
+  static absl::StatusOr<TextModel> Open(const std::string& dir);
+
+  [[nodiscard]] const Tokenizer& tokenizer() const { return tokenizer_; }
+
+  /// Ids of plain text to continue, with the begin-of-sentence token in front when the checkpoint
+  /// asks for one.
+  [[nodiscard]] absl::StatusOr<std::vector<TokenId>> EncodeText(std::string_view text) const;
+
+  /// The prompt of a chat request file.
+  [[nodiscard]] absl::StatusOr<ChatPrompt> EncodeChatFile(const std::string& path) const;
+
+  /// Tokens that end an answer, by tokenizer_config.json and config.json.
+  [[nodiscard]] std::vector<TokenId> EosTokenIds() const;
+
+ private:
+  TextModel(ModelConfig config, Tokenizer tokenizer, TokenizerConfig tokenizer_config)
+      : config_(std::move(config)),
+        tokenizer_(std::move(tokenizer)),
+        tokenizer_config_(std::move(tokenizer_config)) {}
+
+  ModelConfig config_;
+  Tokenizer tokenizer_;
+  TokenizerConfig tokenizer_config_;
+};
+
+/// The largest text or JSON file that a command reads.
+inline constexpr size_t kMaxInputFileBytes = size_t{256} << 20U;
+
+/// Ids from a JSON file: an array of integers, or an object with such an array as "ids".
+absl::StatusOr<std::vector<TokenId>> ReadIdsFile(const std::string& path);
+
+}  // namespace hadal

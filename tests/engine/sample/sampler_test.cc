@@ -1,0 +1,191 @@
+#include "engine/sample/sampler.h"
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+#include <map>
+#include <set>
+
+#include <gtest/gtest.h>
+
+namespace hadal {
+namespace {
+
+constexpr float kNan = std::numeric_limits<float>::quiet_NaN();
+
+TokenId SampleToken(const SamplingParams& params,
+                    std::vector<float> logits,
+                    const TokenCounts& counts,
+                    int64_t position) {
+  const auto sampled = Sample(params, counts, position, logits);
+  EXPECT_TRUE(sampled.ok()) << sampled.status();
+  return sampled.ok() ? sampled->token : -1;
+}
+
+// How often each token is drawn, as a share.
+std::map<TokenId, double> Shares(const SamplingParams& params, const std::vector<float>& logits) {
+  constexpr int kDraws = 20000;
+  std::map<TokenId, double> shares;
+  for (int64_t position = 0; position < kDraws; ++position) {
+    shares[SampleToken(params, logits, TokenCounts(), position)] += 1.0 / kDraws;
+  }
+  return shares;
+}
+
+std::vector<float> LogitsOf(const std::vector<double>& probabilities) {
+  std::vector<float> logits;
+  for (const double p : probabilities) {
+    logits.push_back(static_cast<float>(std::log(p)));
+  }
+  return logits;
+}
+
+// Four standard deviations of a share p over 20000 draws.
+double Tolerance(double p) {
+  return 4 * std::sqrt(p * (1 - p) / 20000) + 1e-9;
+}
+
+void ExpectShares(const SamplingParams& params,
+                  const std::vector<double>& probabilities,
+                  const std::vector<double>& expected) {
+  std::map<TokenId, double> shares = Shares(params, LogitsOf(probabilities));
+  for (size_t i = 0; i < expected.size(); ++i) {
+    EXPECT_NEAR(shares[static_cast<TokenId>(i)], expected[i], Tolerance(expected[i])) << i;
+  }
+}
+
+TEST(SamplerTest, DrawsFromTheModelsDistributionByDefault) {
+  ExpectShares({}, {0.5, 0.2, 0.2, 0.1}, {0.5, 0.2, 0.2, 0.1});
+}
+
+TEST(SamplerTest, TemperatureSharpens) {
+  ExpectShares({.temperature = 0.5F}, {0.6, 0.3, 0.1}, {0.36 / 0.46, 0.09 / 0.46, 0.01 / 0.46});
+}
+
+TEST(SamplerTest, TopKKeepsTheBest) {
+  ExpectShares({.top_k = 2}, {0.1, 0.5, 0.15, 0.25}, {0, 2.0 / 3, 0, 1.0 / 3});
+}
+
+TEST(SamplerTest, TopPKeepsTheFewestThatReachTheMass) {
+  ExpectShares({.top_p = 0.7F}, {0.1, 0.5, 0.15, 0.25}, {0, 2.0 / 3, 0, 1.0 / 3});
+  ExpectShares({.top_p = 0.5F}, {0.1, 0.6, 0.3}, {0, 1, 0});
+  ExpectShares({.top_p = 1e-6F}, {0.4, 0.6}, {0, 1});
+}
+
+TEST(SamplerTest, TopPWorksOnWhatTopKLeft) {
+  // Of the two best, 0.5 and 0.25, the first holds 2/3 of the mass.
+  ExpectShares({.top_k = 2, .top_p = 0.6F}, {0.1, 0.5, 0.15, 0.25}, {0, 1, 0, 0});
+}
+
+TEST(SamplerTest, MinPComparesWithTheBest) {
+  ExpectShares({.min_p = 0.3F}, {0.1, 0.5, 0.15, 0.25}, {0, 2.0 / 3, 0, 1.0 / 3});
+  ExpectShares({.min_p = 1}, {0.4, 0.6}, {0, 1});
+}
+
+TEST(SamplerTest, GreedyTakesTheHighestAndTheLowerIdAmongEquals) {
+  const SamplingParams greedy = {.temperature = 0};
+  EXPECT_EQ(SampleToken(greedy, {1, 3, 3, 2}, TokenCounts(), 0), 1);
+  EXPECT_EQ(SampleToken(greedy, {kNan, -5, kNan}, TokenCounts(), 0), 1);
+}
+
+TEST(SamplerTest, BiasAndPenaltiesComeBeforeTheChoice) {
+  TokenCounts counts;
+  counts.AddPrompt(std::vector<TokenId>{0});
+  counts.AddGenerated(1);
+  counts.AddGenerated(1);
+  const std::vector<float> logits = {4.0F, 4.1F, 3.0F, -1.0F};
+  EXPECT_EQ(SampleToken({.temperature = 0}, logits, counts, 0), 1);
+  // Presence and frequency look at generated tokens alone: 4.1 - 2 * 0.1 falls below 4.0.
+  EXPECT_EQ(SampleToken({.temperature = 0, .frequency_penalty = 0.1F}, logits, counts, 0), 0);
+  EXPECT_EQ(SampleToken({.temperature = 0, .presence_penalty = 0.05F}, logits, counts, 0), 1);
+  EXPECT_EQ(SampleToken({.temperature = 0, .presence_penalty = 0.2F}, logits, counts, 0), 0);
+  // Repetition looks at the prompt too: 4.0 / 2 and 4.1 / 2 fall below 3.0.
+  EXPECT_EQ(SampleToken({.temperature = 0, .repetition_penalty = 2}, logits, counts, 0), 2);
+  EXPECT_EQ(SampleToken({.temperature = 0, .logit_bias = {{3, 5.5F}}}, logits, counts, 0), 3);
+}
+
+TEST(SamplerTest, RepetitionPenaltyMultipliesNegativeLogits) {
+  TokenCounts counts;
+  counts.AddGenerated(0);
+  EXPECT_EQ(SampleToken({.temperature = 0, .repetition_penalty = 2}, {-1.0F, -1.5F}, counts, 0), 1);
+}
+
+TEST(SamplerTest, EqualSeedsGiveEqualTokensAndOthersDiffer) {
+  const std::vector<float> logits(1000, 0.0F);
+  std::vector<TokenId> first;
+  std::vector<TokenId> again;
+  std::vector<TokenId> other;
+  for (int64_t position = 0; position < 50; ++position) {
+    first.push_back(SampleToken({.seed = 7}, logits, TokenCounts(), position));
+    again.push_back(SampleToken({.seed = 7}, logits, TokenCounts(), position));
+    other.push_back(SampleToken({.seed = 8}, logits, TokenCounts(), position));
+  }
+  EXPECT_EQ(first, again);
+  EXPECT_NE(first, other);
+  EXPECT_GT(std::set<TokenId>(first.begin(), first.end()).size(), 25U);
+}
+
+TEST(SamplerTest, LogprobsAreTheModelsOwn) {
+  const std::vector<double> probabilities = {0.1, 0.6, 0.3};
+  std::vector<float> logits = LogitsOf(probabilities);
+  for (float& logit : logits) {
+    logit += 5;
+  }
+  const SamplingParams params = {.temperature = 0, .logit_bias = {{0, 50}}, .num_logprobs = 2};
+  const auto sampled = Sample(params, TokenCounts(), 0, logits);
+  ASSERT_TRUE(sampled.ok());
+  EXPECT_EQ(sampled->token, 0);
+  EXPECT_NEAR(sampled->logprob, std::log(0.1), 1e-5);
+  ASSERT_EQ(sampled->top_logprobs.size(), 2U);
+  EXPECT_EQ(sampled->top_logprobs[0].token, 1);
+  EXPECT_NEAR(sampled->top_logprobs[0].logprob, std::log(0.6), 1e-5);
+  EXPECT_EQ(sampled->top_logprobs[1].token, 2);
+}
+
+TEST(SamplerTest, RefusesLogitsWithoutAFiniteMaximum) {
+  const float infinity = std::numeric_limits<float>::infinity();
+  for (std::vector<float> logits :
+       {std::vector<float>{kNan, kNan}, {-infinity, -infinity}, {infinity, 1}}) {
+    EXPECT_EQ(Sample({}, TokenCounts(), 0, logits).status().code(), absl::StatusCode::kInternal);
+  }
+}
+
+TEST(SamplerTest, UniformIsUniform) {
+  double sum = 0;
+  double sum_of_squares = 0;
+  for (int64_t i = 0; i < 10000; ++i) {
+    const double u = UniformAt(42, i);
+    ASSERT_TRUE(u >= 0 && u < 1);
+    sum += u;
+    sum_of_squares += u * u;
+  }
+  EXPECT_NEAR(sum / 10000, 0.5, 0.015);
+  EXPECT_NEAR(sum_of_squares / 10000, 1.0 / 3, 0.015);
+}
+
+TEST(SamplingParamsTest, EachFieldHasItsRange) {
+  EXPECT_TRUE(ValidateSamplingParams({}, 10).ok());
+  const std::vector<std::pair<SamplingParams, std::string>> bad = {
+      {{.temperature = -0.1F}, "temperature"},
+      {{.temperature = kNan}, "temperature"},
+      {{.top_k = -1}, "top_k"},
+      {{.top_p = 0}, "top_p"},
+      {{.top_p = 1.1F}, "top_p"},
+      {{.min_p = -0.1F}, "min_p"},
+      {{.presence_penalty = 2.1F}, "presence_penalty"},
+      {{.frequency_penalty = -2.1F}, "frequency_penalty"},
+      {{.repetition_penalty = 0}, "repetition_penalty"},
+      {{.logit_bias = {{10, 1}}}, "logit_bias"},
+      {{.logit_bias = {{-1, 1}}}, "logit_bias"},
+      {{.logit_bias = {{1, 101}}}, "logit_bias"},
+      {{.num_logprobs = 11}, "logprobs"},
+      {{.num_logprobs = -2}, "logprobs"}};
+  for (const auto& [params, field] : bad) {
+    const absl::Status status = ValidateSamplingParams(params, 10);
+    EXPECT_EQ(status.code(), absl::StatusCode::kInvalidArgument) << field;
+    EXPECT_NE(MessageOf(status).find(field), std::string_view::npos) << status;
+  }
+}
+
+}  // namespace
+}  // namespace hadal

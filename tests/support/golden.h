@@ -1,0 +1,68 @@
+#pragma once
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "engine/checkpoint/checkpoint.h"
+#include "engine/model/model.h"
+#include "kernels/kernel_registry.h"
+
+namespace hadal {
+
+/// A case of tests/golden: a small checkpoint and what the transformers package computed from it
+/// (tests/golden/README.md). A file that cannot be read ends the test program.
+class Golden {
+ public:
+  static Golden Load(const std::string& name);
+
+  /// Names of all cases.
+  static std::vector<std::string> Names();
+
+  [[nodiscard]] const ModelConfig& config() const { return checkpoint_->config(); }
+  [[nodiscard]] const Weights& weights() const { return *weights_; }
+
+  /// Tensors of golden.safetensors. REQUIRES: the tensor is there with this type.
+  [[nodiscard]] std::vector<TokenId> Ids(const std::string& tensor) const;
+  [[nodiscard]] std::vector<float> Floats(const std::string& tensor) const;
+  [[nodiscard]] bool Has(const std::string& tensor) const;
+
+ private:
+  [[nodiscard]] const TensorInfo& Find(const std::string& tensor) const;
+
+  std::unique_ptr<Checkpoint> checkpoint_;
+  std::unique_ptr<Weights> weights_;
+  std::unique_ptr<SafetensorsFile> outputs_;
+};
+
+/// A thread pool, an arena and a model over one kernel table.
+class ModelRunner {
+ public:
+  ModelRunner(const Golden& golden, const std::string& kernels, MlaForm form);
+
+  [[nodiscard]] const Model& model() const { return model_; }
+  [[nodiscard]] ExecutionContext& context() { return context_; }
+
+  /// Logits at all positions of `tokens`, run in steps of `chunk_tokens`: [tokens.size() *
+  /// vocab_size].
+  std::vector<float> Logits(const std::vector<TokenId>& tokens,
+                            int64_t chunk_tokens,
+                            DType cache_dtype);
+
+  /// The greedy continuation of `prompt`.
+  std::vector<TokenId> Greedy(const std::vector<TokenId>& prompt,
+                              int64_t num_tokens,
+                              DType cache_dtype);
+
+ private:
+  ThreadPool pool_{3};
+  ScratchArena scratch_{CpuDevice()};
+  ExecutionContext context_{pool_, scratch_};
+  KernelTable kernels_;
+  Model model_;
+};
+
+/// sqrt(mean((a - b)^2)).
+double RmsDifference(const std::vector<float>& a, const std::vector<float>& b);
+
+}  // namespace hadal
