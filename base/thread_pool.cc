@@ -13,7 +13,7 @@ ThreadPool::ThreadPool(int32_t num_threads) {
   CHECK_GE(num_threads, 1);
   workers_.reserve(static_cast<size_t>(num_threads - 1));
   for (int32_t i = 1; i < num_threads; ++i) {
-    workers_.emplace_back([this] { WorkerMain(); });
+    workers_.emplace_back([this, i] { WorkerMain(i); });
     pthread_setname_np(workers_.back().native_handle(), ("pool-" + std::to_string(i)).c_str());
   }
 }
@@ -28,16 +28,14 @@ ThreadPool::~ThreadPool() {
   }
 }
 
-void ThreadPool::ParallelFor(int64_t num_items,
-                             int64_t grain,
-                             absl::FunctionRef<void(int64_t, int64_t)> body) {
+void ThreadPool::ParallelFor(int64_t num_items, int64_t grain, Body body) {
   CHECK_GE(grain, 1);
   if (num_items <= 0) {
     return;
   }
   if (workers_.empty() || num_items <= grain) {
     for (int64_t begin = 0; begin < num_items; begin += grain) {
-      body(begin, std::min(begin + grain, num_items));
+      body(begin, std::min(begin + grain, num_items), 0);
     }
     return;
   }
@@ -48,14 +46,14 @@ void ThreadPool::ParallelFor(int64_t num_items,
     loop_ = &loop;
     ++loop_id_;
   }
-  RunPieces(loop);
+  RunPieces(loop, 0);
   const absl::MutexLock lock(&mutex_);
   loop_ = nullptr;  // late workers must not enter any more
   mutex_.Await(absl::Condition(
       +[](int32_t* num_busy) { return *num_busy == 0; }, &num_busy_));
 }
 
-void ThreadPool::WorkerMain() {
+void ThreadPool::WorkerMain(int32_t worker) {
   int64_t last_loop_id = 0;
   while (true) {
     Loop* loop = nullptr;
@@ -72,19 +70,19 @@ void ThreadPool::WorkerMain() {
       last_loop_id = loop_id_;
       ++num_busy_;
     }
-    RunPieces(*loop);
+    RunPieces(*loop, worker);
     const absl::MutexLock lock(&mutex_);
     --num_busy_;
   }
 }
 
-void ThreadPool::RunPieces(Loop& loop) {
+void ThreadPool::RunPieces(Loop& loop, int32_t worker) {
   while (true) {
     const int64_t begin = loop.next.fetch_add(loop.grain, std::memory_order_relaxed);
     if (begin >= loop.num_items) {
       return;
     }
-    loop.body(begin, std::min(begin + loop.grain, loop.num_items));
+    loop.body(begin, std::min(begin + loop.grain, loop.num_items), worker);
   }
 }
 

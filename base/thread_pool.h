@@ -24,23 +24,25 @@ class ThreadPool {
 
   [[nodiscard]] int32_t num_threads() const { return static_cast<int32_t>(workers_.size()) + 1; }
 
-  /// Calls body(begin, end) over disjoint pieces of [0, num_items), each of at most `grain` items,
-  /// handed out in rising order to whichever thread is free. Returns when all are done; what the
-  /// bodies wrote is then visible to the caller. The body must not throw.
-  void ParallelFor(int64_t num_items,
-                   int64_t grain,
-                   absl::FunctionRef<void(int64_t begin, int64_t end)> body);
+  /// One piece of a loop: items [begin, end), run by `worker`, 0 <= worker < num_threads(). Pieces
+  /// that run at the same time have different workers, so scratch can be kept one per worker.
+  using Body = absl::FunctionRef<void(int64_t begin, int64_t end, int32_t worker)>;
+
+  /// Calls `body` over disjoint pieces of [0, num_items), each of at most `grain` items, handed out in
+  /// rising order to whichever thread is free. Returns when all are done; what the bodies wrote is
+  /// then visible to the caller. The body must not throw.
+  void ParallelFor(int64_t num_items, int64_t grain, Body body);
 
  private:
   struct Loop {
-    absl::FunctionRef<void(int64_t, int64_t)> body;
+    Body body;
     int64_t num_items;
     int64_t grain;
     std::atomic<int64_t> next = 0;
   };
 
-  void WorkerMain();
-  static void RunPieces(Loop& loop);
+  void WorkerMain(int32_t worker);
+  static void RunPieces(Loop& loop, int32_t worker);
 
   absl::Mutex mutex_;
   Loop* loop_ ABSL_GUARDED_BY(mutex_) = nullptr;  // not null while a loop runs

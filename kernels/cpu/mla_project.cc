@@ -1,0 +1,75 @@
+#include "kernels/cpu/ops.h"
+
+namespace hadal::cpu {
+namespace {
+
+void ProjectQueries(const VectorKernels& vector,
+                    const MlaProjectArgs& args,
+                    ExecutionContext& context) {
+  const MlaProjectWeights& weights = args.weights;
+  const int64_t num_tokens = args.x.extent(0);
+  const TensorView<float, 2> q = MakeView(args.q.data, num_tokens, weights.q_b_proj.rows);
+  TensorView<const float, 2> input = args.x;
+  if (const int64_t q_lora_rank = weights.q_a_layernorm.extent(0); q_lora_rank > 0) {
+    const auto latent = context.scratch.Allocate<float>(num_tokens, q_lora_rank);
+    Linear(vector,
+           {.x = args.x, .weight = weights.q_a_proj, .output = Output::kStore, .y = latent},
+           context);
+    RmsNorm(
+        vector,
+        {.x = latent, .weight = weights.q_a_layernorm, .epsilon = args.rms_norm_eps, .y = latent},
+        context);
+    input = latent;
+  }
+  Linear(
+      vector, {.x = input, .weight = weights.q_b_proj, .output = Output::kStore, .y = q}, context);
+}
+
+void StoreRow(std::span<const float> row, int64_t slot, const LatentCache& cache) {
+  const int64_t first = slot * cache.row_width;
+  for (size_t i = 0; i < row.size(); ++i) {
+    if (cache.dtype == DType::kF32) {
+      (static_cast<float*>(cache.rows) + first)[i] = row[i];
+    } else {
+      (static_cast<bf16*>(cache.rows) + first)[i] = ToBf16(row[i]);
+    }
+  }
+}
+
+}  // namespace
+
+void MlaProject(const VectorKernels& vector,
+                const MlaProjectArgs& args,
+                ExecutionContext& context) {
+  const ScratchScope scope(context.scratch);
+  const MlaProjectWeights& weights = args.weights;
+  const int64_t num_tokens = args.x.extent(0);
+  const int64_t kv_lora_rank = weights.kv_a_layernorm.extent(0);
+  const auto rope_dim = static_cast<size_t>(args.cache.row_width - kv_lora_rank);
+
+  ProjectQueries(vector, args, context);
+  const auto kv = context.scratch.Allocate<float>(num_tokens, args.cache.row_width);
+  Linear(vector,
+         {.x = args.x, .weight = weights.kv_a_proj_with_mqa, .output = Output::kStore, .y = kv},
+         context);
+  TensorView<float, 2> latent = kv;
+  latent.extents[1] = kv_lora_rank;
+  RmsNorm(
+      vector,
+      {.x = latent, .weight = weights.kv_a_layernorm, .epsilon = args.rms_norm_eps, .y = latent},
+      context);
+  const auto rotate_and_store = [&](int64_t begin, int64_t end, int32_t /*worker*/) {
+    for (int64_t t = begin; t < end; ++t) {
+      const auto cos = args.angles.cos.Row(t);
+      const auto sin = args.angles.sin.Row(t);
+      for (int64_t h = 0; h < args.q.extent(1); ++h) {
+        RotateInterleaved(cos, sin, args.q.Row(t, h).last(rope_dim));
+      }
+      RotateInterleaved(cos, sin, kv.Row(t).last(rope_dim));
+      StoreRow(kv.Row(t), args.slots(t), args.cache);
+    }
+  };
+  context.pool.ParallelFor(num_tokens, 1, rotate_and_store);
+}
+
+}  // namespace hadal::cpu

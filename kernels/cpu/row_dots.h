@@ -1,0 +1,82 @@
+#pragma once
+
+#include <algorithm>
+#include <array>
+#include <cstdint>
+#include <span>
+
+#include "base/tensor_view.h"
+#include "kernels/cpu/vector_kernels.h"
+#include "kernels/weight_matrix.h"
+
+namespace hadal::cpu {
+
+/// Weight rows that one work item of a matrix product takes.
+inline constexpr int64_t kRowsPerItem = 16;
+
+/// y[0..n) = W[row, begin..begin + n) as float.
+void WidenWeights(const VectorKernels& vector,
+                  const WeightMatrix& weight,
+                  int64_t row,
+                  int64_t begin,
+                  int64_t n,
+                  float* y);
+
+/// Input rows of a product: all rows of a matrix, or those that `indices` names.
+struct InputRows {
+  TensorView<const float, 2> x;      // [*, in]
+  std::span<const int32_t> indices;  // rows of x to take; used when `gathered`
+  bool gathered = false;
+
+  [[nodiscard]] int64_t count() const { return gathered ? std::ssize(indices) : x.extent(0); }
+  [[nodiscard]] const float* row(int64_t i) const {
+    return x.Row(gathered ? indices[static_cast<size_t>(i)] : i).data();
+  }
+};
+
+/// Calls emit(i, r, dot(input row i, W[r])) for all input rows i and weight rows r in [begin, end).
+/// Weights are widened once for each kInputBlock input rows, in pieces that stay in the L1 cache. A
+/// dot product's order of additions depends on the length alone.
+template <typename Emit>
+void RowDots(const VectorKernels& vector,
+             const InputRows& input,
+             const WeightMatrix& weight,
+             int64_t begin,
+             int64_t end,
+             Emit emit) {
+  constexpr int64_t kInputBlock = 64;
+  constexpr int64_t kPiece = 512;
+  alignas(64) std::array<float, kTile * kPiece> widened;
+  std::array<TileSums, kInputBlock / kTile> sums;
+  const int64_t num_rows = input.count();
+  for (int64_t row = begin; row < end; row += kTile) {
+    const int64_t num_w = std::min(kTile, end - row);
+    for (int64_t first = 0; first < num_rows; first += kInputBlock) {
+      const int64_t block = std::min(kInputBlock, num_rows - first);
+      sums.fill({});
+      for (int64_t k = 0; k < weight.cols; k += kPiece) {
+        const int64_t piece = std::min(kPiece, weight.cols - k);
+        for (int64_t j = 0; j < num_w; ++j) {
+          WidenWeights(vector, weight, row + j, k, piece, widened.data() + j * kPiece);
+        }
+        for (int64_t i = 0; i < block; i += kTile) {
+          const int64_t num_x = std::min(kTile, block - i);
+          std::array<const float*, kTile> x = {};
+          for (int64_t r = 0; r < num_x; ++r) {
+            x[static_cast<size_t>(r)] = input.row(first + i + r) + k;
+          }
+          vector.dot_tile(
+              x, num_x, widened.data(), kPiece, num_w, piece, sums[static_cast<size_t>(i / kTile)]);
+        }
+      }
+      for (int64_t i = 0; i < block; ++i) {
+        const auto& row_sums = sums[static_cast<size_t>(i / kTile)][static_cast<size_t>(i % kTile)];
+        for (int64_t j = 0; j < num_w; ++j) {
+          emit(first + i, row + j, row_sums[static_cast<size_t>(j)]);
+        }
+      }
+    }
+  }
+}
+
+}  // namespace hadal::cpu

@@ -1,0 +1,56 @@
+#include "kernels/cpu/vector_loops.h"
+
+namespace hadal::cpu {
+namespace {
+
+// Eight lanes in a plain array: what the compiler vectorises with the baseline instruction set.
+struct PortableSimd {
+  static constexpr int64_t kLanes = 8;
+  using Vec = std::array<float, kLanes>;
+
+  static Vec Zero() { return {}; }
+  static Vec Set1(float value) {
+    Vec v;
+    v.fill(value);
+    return v;
+  }
+  template <typename T>
+  static Vec Load(const T* x) {
+    Vec v;
+    for (size_t i = 0; i < kLanes; ++i) {
+      v[i] = ToFloat(x[i]);
+    }
+    return v;
+  }
+  static void Store(float* y, const Vec& v) {
+    for (size_t i = 0; i < kLanes; ++i) {
+      y[i] = v[i];
+    }
+  }
+  static Vec Mul(const Vec& a, const Vec& b) {
+    Vec v;
+    for (size_t i = 0; i < kLanes; ++i) {
+      v[i] = a[i] * b[i];
+    }
+    return v;
+  }
+  static Vec MulAdd(const Vec& a, const Vec& b, const Vec& c) {
+    Vec v;
+    for (size_t i = 0; i < kLanes; ++i) {
+      v[i] = a[i] * b[i] + c[i];
+    }
+    return v;
+  }
+  static float Sum(const Vec& v) {
+    return ((v[0] + v[4]) + (v[2] + v[6])) + ((v[1] + v[5]) + (v[3] + v[7]));
+  }
+};
+
+}  // namespace
+
+const VectorKernels& PortableKernels() {
+  static constexpr VectorKernels kKernels = VectorLoops<PortableSimd>::Kernels("cpu-portable");
+  return kKernels;
+}
+
+}  // namespace hadal::cpu

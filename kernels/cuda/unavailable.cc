@@ -1,0 +1,11 @@
+// Stands in for the CUDA back end in builds without it, so that callers need no conditions.
+
+#include "kernels/cuda/table.h"
+
+namespace hadal::cuda {
+
+absl::StatusOr<KernelTable> MakeTable() {
+  return Unimplemented("built without CUDA");
+}
+
+}  // namespace hadal::cuda

@@ -1,0 +1,33 @@
+#pragma once
+
+#include "kernels/execution_context.h"
+#include "kernels/kernel_table.h"
+
+// The readable definition of every op: plain loops in double, no threads, no tricks. All other
+// implementations are tested against these, and a failing one is replaced by them.
+
+namespace hadal::reference {
+
+void Embedding(const EmbeddingArgs& args, ExecutionContext& context);
+void RmsNorm(const RmsNormArgs& args, ExecutionContext& context);
+void Linear(const LinearArgs& args, ExecutionContext& context);
+void Mlp(const MlpArgs& args, ExecutionContext& context);
+void MlaProject(const MlaProjectArgs& args, ExecutionContext& context);
+void MlaAttention(const MlaAttentionArgs& args, ExecutionContext& context);
+void MoeRoute(const MoeRouteArgs& args, ExecutionContext& context);
+void MoeExperts(const MoeExpertsArgs& args, ExecutionContext& context);
+
+/// One token's choice of experts from its scores; the part of MoeRoute after the scores.
+/// `scores` [n_routed_experts] is overwritten with the biased choice values.
+void ChooseExperts(const MoeRouteArgs& args, int64_t token, std::span<float> scores);
+
+/// The element at [slot, column] of a cache.
+float CacheAt(const LatentCache& cache, int64_t slot, int64_t column);
+
+/// Writes it, rounded to the cache's type.
+void SetCacheAt(const LatentCache& cache, int64_t slot, int64_t column, float value);
+
+/// The slot of `position` in a sequence with this block table.
+int64_t SlotOf(const LatentCache& cache, std::span<const int32_t> block_table, int64_t position);
+
+}  // namespace hadal::reference

@@ -1,0 +1,62 @@
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <span>
+#include <vector>
+
+#include "base/tensor_view.h"
+#include "kernels/device.h"
+
+namespace hadal {
+
+/// Temporary memory of one op or one step: a stack of allocations, freed together when the
+/// ScratchScope that was open ends. It grows to the largest use and then allocates no more.
+/// One thread.
+class ScratchArena {
+ public:
+  explicit ScratchArena(const Device& device) : device_(&device) {}
+
+  /// Dense, uninitialised, aligned to 64 bytes; valid until the innermost ScratchScope ends.
+  /// Running out of device memory is fatal: the memory plan accounts for scratch before start.
+  template <typename T, typename... Extent>
+  TensorView<T, sizeof...(Extent)> Allocate(Extent... extent) {
+    int64_t count = 1;
+    ((count *= static_cast<int64_t>(extent)), ...);
+    CHECK_GE(count, int64_t{0});
+    return MakeView(static_cast<T*>(AllocateBytes(static_cast<size_t>(count) * sizeof(T))),
+                    extent...);
+  }
+
+  /// Bytes held from the device.
+  [[nodiscard]] size_t capacity_bytes() const;
+
+ private:
+  friend class ScratchScope;
+  struct Mark {
+    size_t chunk = 0;
+    size_t offset = 0;
+  };
+
+  void* AllocateBytes(size_t size_bytes);
+  void Release(Mark mark);
+
+  const Device* device_;
+  std::vector<DeviceBuffer> chunks_;
+  Mark top_;
+};
+
+/// Frees, when it ends, what was allocated from the arena since it began. Scopes nest.
+class ScratchScope {
+ public:
+  explicit ScratchScope(ScratchArena& arena) : arena_(arena), mark_(arena.top_) {}
+  ScratchScope(const ScratchScope&) = delete;
+  ScratchScope& operator=(const ScratchScope&) = delete;
+  ~ScratchScope() { arena_.Release(mark_); }
+
+ private:
+  ScratchArena& arena_;
+  const ScratchArena::Mark mark_;
+};
+
+}  // namespace hadal

@@ -1,0 +1,82 @@
+#include "kernels/weight_matrix.h"
+
+#include <cstddef>
+
+#include "base/check.h"
+
+namespace hadal {
+namespace {
+
+int64_t CeilDiv(int64_t a, int64_t b) {
+  return (a + b - 1) / b;
+}
+
+DType PayloadType(WeightFormat format) {
+  switch (format) {
+    case WeightFormat::kF32:
+      return DType::kF32;
+    case WeightFormat::kBf16:
+      return DType::kBf16;
+    case WeightFormat::kF16:
+      return DType::kF16;
+    case WeightFormat::kFp8Block:
+      return DType::kFp8E4m3;
+  }
+  CHECK(false);
+}
+
+}  // namespace
+
+WeightMatrix WeightMatrix::Rows(int64_t begin, int64_t count) const {
+  CHECK(begin >= 0 && count >= 0 && begin + count <= rows);
+  WeightMatrix part = *this;
+  part.rows = count;
+  part.payload =
+      static_cast<const std::byte*>(payload) + begin * cols * SizeOf(PayloadType(format));
+  if (format == WeightFormat::kFp8Block) {
+    CHECK_EQ(begin % block_rows, 0);
+    part.scales = scales + begin / block_rows * CeilDiv(cols, block_cols);
+  }
+  return part;
+}
+
+float WeightAt(const WeightMatrix& weight, int64_t row, int64_t col) {
+  const int64_t index = row * weight.cols + col;
+  switch (weight.format) {
+    case WeightFormat::kF32:
+      return static_cast<const float*>(weight.payload)[index];
+    case WeightFormat::kBf16:
+      return ToFloat(static_cast<const bf16*>(weight.payload)[index]);
+    case WeightFormat::kF16:
+      return ToFloat(static_cast<const f16*>(weight.payload)[index]);
+    case WeightFormat::kFp8Block: {
+      const int64_t scales_per_row = CeilDiv(weight.cols, weight.block_cols);
+      const float scale =
+          weight.scales[row / weight.block_rows * scales_per_row + col / weight.block_cols];
+      return ToFloat(static_cast<const fp8_e4m3*>(weight.payload)[index]) * scale;
+    }
+  }
+  CHECK(false);
+}
+
+int64_t SizeBytes(const WeightMatrix& weight) {
+  int64_t bytes = weight.rows * weight.cols * SizeOf(PayloadType(weight.format));
+  if (weight.format == WeightFormat::kFp8Block) {
+    bytes += CeilDiv(weight.rows, weight.block_rows) * CeilDiv(weight.cols, weight.block_cols) *
+             SizeOf(DType::kF32);
+  }
+  return bytes;
+}
+
+void ValidateWeight(const WeightMatrix& weight, int64_t rows, int64_t cols) {
+  CHECK_EQ(weight.rows, rows);
+  CHECK_EQ(weight.cols, cols);
+  CHECK(weight.payload != nullptr);
+  if (weight.format == WeightFormat::kFp8Block) {
+    CHECK(weight.scales != nullptr);
+    CHECK_GT(weight.block_rows, 0);
+    CHECK_GT(weight.block_cols, 0);
+  }
+}
+
+}  // namespace hadal

@@ -1,0 +1,42 @@
+#pragma once
+
+#include <cstdint>
+
+#include "base/dtype.h"
+
+namespace hadal {
+
+enum class WeightFormat : int8_t {
+  kF32,
+  kBf16,
+  kF16,
+  kFp8Block,  // fp8 e4m3 with one float scale for each block of block_rows x block_cols
+};
+
+/// A borrowed weight matrix [rows, cols] = [out, in], row-major, used as y = x · Wᵀ.
+/// With kFp8Block, W[r, c] = payload[r, c] * scales[r / block_rows, c / block_cols], and scales is
+/// [ceil(rows / block_rows), ceil(cols / block_cols)] (DeepSeek-V3 README_WEIGHTS.md).
+struct WeightMatrix {
+  WeightFormat format = WeightFormat::kF32;
+  int64_t rows = 0;
+  int64_t cols = 0;
+  const void* payload = nullptr;  // aligned to its element
+  const float* scales = nullptr;  // kFp8Block only
+  int64_t block_rows = 0;         // kFp8Block only
+  int64_t block_cols = 0;         // kFp8Block only
+
+  /// Rows [begin, begin + count) as a matrix of their own.
+  /// REQUIRES: with kFp8Block, `begin` is a multiple of block_rows.
+  [[nodiscard]] WeightMatrix Rows(int64_t begin, int64_t count) const;
+};
+
+/// The element at [row, col]. Slow: for references and tests.
+float WeightAt(const WeightMatrix& weight, int64_t row, int64_t col);
+
+/// Bytes that reading the whole matrix once touches.
+int64_t SizeBytes(const WeightMatrix& weight);
+
+/// CHECKs that the fields agree with each other and with [rows, cols].
+void ValidateWeight(const WeightMatrix& weight, int64_t rows, int64_t cols);
+
+}  // namespace hadal
