@@ -3,13 +3,13 @@
 #include <cstdint>
 #include <string>
 #include <string_view>
-#include <unordered_map>
 #include <vector>
 
 #include "base/mapped_file.h"
 #include "base/status.h"
 #include "engine/checkpoint/model_config.h"
 #include "engine/checkpoint/safetensors_file.h"
+#include "engine/checkpoint/tensor_check.h"
 
 namespace hadal {
 
@@ -22,10 +22,10 @@ namespace hadal {
 class Checkpoint {
  public:
   /// Opens `dir`, which holds either model.safetensors.index.json and the shards it names, or one
-  /// model.safetensors. NotFound for a missing file; InvalidArgument for a damaged file and for
-  /// tensors that are missing, unknown, of the wrong shape or dtype, fp8 without scale or the
-  /// reverse, or scales that are NaN, infinite or negative; Unimplemented for experts fused into
-  /// one tensor. Messages name file and tensor, what was expected and what was found.
+  /// model.safetensors. NotFound for a missing folder or file; InvalidArgument for a damaged file
+  /// and for tensors that are missing, unknown, of the wrong shape or dtype, fp8 without scale or
+  /// the reverse, or scales that are NaN, infinite or negative; Unimplemented for experts fused
+  /// into one tensor. Messages name file and tensor, what was expected and what was found.
   static absl::StatusOr<Checkpoint> Open(const std::string& dir);
 
   [[nodiscard]] const std::string& dir() const { return dir_; }
@@ -56,7 +56,7 @@ class Checkpoint {
   bool mtp_dropped_ = false;
   std::vector<MappedFile> files_;  // hold the bytes of tensors_
   std::vector<TensorInfo> tensors_;
-  std::unordered_map<std::string_view, size_t> index_by_name_;  // keys point into tensors_
+  TensorsByName tensors_by_name_;  // points into tensors_
   int64_t total_bytes_ = 0;
 };
 

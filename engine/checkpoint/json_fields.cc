@@ -92,6 +92,12 @@ absl::StatusOr<int64_t> JsonFields::IntOr(std::string_view key,
   return Find(key) == nullptr ? fallback : Int(key, range);
 }
 
+absl::StatusOr<int64_t> JsonFields::IntOrNull(std::string_view key,
+                                              FieldRange<int64_t> range) const {
+  const boost::json::value* value = object_.if_contains(key);
+  return value != nullptr && value->is_null() ? int64_t{0} : Int(key, range);
+}
+
 absl::StatusOr<double> JsonFields::Number(std::string_view key, FieldRange<double> range) const {
   const boost::json::value* value = Find(key);
   const std::optional<double> number = value == nullptr ? std::nullopt : AsNumber(*value);

@@ -36,6 +36,10 @@ class JsonFields {
                                               FieldRange<int64_t> range,
                                               int64_t fallback) const;
 
+  /// 0 when `key` is null; absent is an error, since the two mean different things to readers.
+  [[nodiscard]] absl::StatusOr<int64_t> IntOrNull(std::string_view key,
+                                                  FieldRange<int64_t> range) const;
+
   /// Integers are numbers too: 40 reads as 40.0.
   [[nodiscard]] absl::StatusOr<double> Number(std::string_view key, FieldRange<double> range) const;
   [[nodiscard]] absl::StatusOr<double> NumberOr(std::string_view key,

@@ -76,7 +76,7 @@ absl::Status ParseSizes(const JsonFields& fields, ModelConfig& config) {
   ASSIGN_OR_RETURN(config.num_nextn_predict_layers,
                    fields.IntOr("num_nextn_predict_layers", {0, kMaxLayers}, 0));
   ASSIGN_OR_RETURN(config.num_attention_heads, fields.Int("num_attention_heads", {1, kMaxHeads}));
-  ASSIGN_OR_RETURN(config.q_lora_rank, fields.IntOr("q_lora_rank", kSizeRange, 0));
+  ASSIGN_OR_RETURN(config.q_lora_rank, fields.IntOrNull("q_lora_rank", kSizeRange));
   ASSIGN_OR_RETURN(config.kv_lora_rank, fields.Int("kv_lora_rank", kSizeRange));
   ASSIGN_OR_RETURN(config.qk_nope_head_dim, fields.Int("qk_nope_head_dim", kHeadDimRange));
   ASSIGN_OR_RETURN(config.qk_rope_head_dim, fields.Int("qk_rope_head_dim", kHeadDimRange));
@@ -153,10 +153,10 @@ absl::Status CheckExperts(const JsonFields& fields, const ModelConfig& config) {
   return absl::OkStatus();
 }
 
-// A file without experts (n_routed_experts absent, null or 0) has only dense layers; the other keys
-// about experts then say nothing.
+// A model without experts (n_routed_experts null or 0) has only dense layers; the other keys about
+// experts then say nothing.
 absl::Status ParseExperts(const JsonFields& fields, ModelConfig& config) {
-  ASSIGN_OR_RETURN(config.n_routed_experts, fields.IntOr("n_routed_experts", {0, kMaxExperts}, 0));
+  ASSIGN_OR_RETURN(config.n_routed_experts, fields.IntOrNull("n_routed_experts", {0, kMaxExperts}));
   if (config.n_routed_experts == 0) {
     return absl::OkStatus();
   }
