@@ -1,0 +1,120 @@
+#include "engine/text/prompt_turns.h"
+
+#include <vector>
+
+#include "engine/text/prompt_tokens.h"
+
+namespace hadal {
+namespace {
+
+void AppendV3Calls(std::span<const ToolCall> calls, PromptBuilder& prompt) {
+  prompt.AddToken(kToolCallsBegin);
+  std::string_view separator;
+  for (const ToolCall& call : calls) {
+    prompt.AddText(separator);
+    prompt.AddToken(kToolCallBegin);
+    prompt.AddText("function");
+    prompt.AddToken(kToolSeparator);
+    prompt.AddText(call.name);
+    prompt.AddText("\n```json\n");
+    prompt.AddText(call.arguments);
+    prompt.AddText("\n```");
+    prompt.AddToken(kToolCallEnd);
+    separator = "\n";
+  }
+  prompt.AddToken(kToolCallsEnd);
+}
+
+void AppendV3Result(TurnState state, std::string_view result, PromptBuilder& prompt) {
+  if (state == TurnState::kToolResults) {
+    prompt.AddText("\n");
+  } else {
+    prompt.AddToken(kToolOutputsBegin);
+  }
+  prompt.AddToken(kToolOutputBegin);
+  prompt.AddText(result);
+  prompt.AddToken(kToolOutputEnd);
+}
+
+}  // namespace
+
+std::string JoinSystemMessages(std::span<const Message> messages) {
+  std::string joined;
+  std::string_view separator;
+  for (const Message& message : messages) {
+    if (message.role == Role::kSystem) {
+      joined.append(separator).append(message.content);
+      separator = "\n\n";
+    }
+  }
+  return joined;
+}
+
+const Message* FindPrefix(const ChatRequest& request) {
+  const bool has_prefix = !request.messages.empty() && request.messages.back().prefix;
+  return has_prefix ? &request.messages.back() : nullptr;
+}
+
+std::span<const Message> CompleteMessages(const ChatRequest& request) {
+  const std::span<const Message> messages = request.messages;
+  return messages.first(messages.size() - (FindPrefix(request) == nullptr ? 0 : 1));
+}
+
+absl::Status RefuseThinking(const ChatRequest& request) {
+  if (request.thinking == Thinking::kEnabled) {
+    return InvalidArgument("thinking: this model does not reason");
+  }
+  const Message* prefix = FindPrefix(request);
+  if (prefix != nullptr && !prefix->reasoning_content.empty()) {
+    return InvalidArgument("messages[%d].reasoning_content: this model does not reason",
+                           request.messages.size() - 1);
+  }
+  return absl::OkStatus();
+}
+
+absl::Status RefuseTools(const ChatRequest& request) {
+  if (!request.tools.empty()) {
+    return InvalidArgument("tools: this model's chat format has no place for tool definitions");
+  }
+  return absl::OkStatus();
+}
+
+TurnState AppendV3Turns(std::span<const Message> messages, PromptBuilder& prompt) {
+  prompt.AddToken(kBeginOfSentence);
+  prompt.AddText(JoinSystemMessages(messages));
+  TurnState state = TurnState::kBetweenTurns;
+  for (const Message& message : messages) {
+    switch (message.role) {
+      case Role::kSystem:
+        break;
+      case Role::kUser:
+        if (state == TurnState::kToolResults) {
+          prompt.AddToken(kToolOutputsEnd);
+        }
+        prompt.AddToken(kUserToken);
+        prompt.AddText(message.content);
+        state = TurnState::kBetweenTurns;
+        break;
+      case Role::kAssistant:
+        OpenV3Turn(state, prompt);
+        prompt.AddText(message.content);
+        if (!message.tool_calls.empty()) {
+          AppendV3Calls(message.tool_calls, prompt);
+        }
+        prompt.AddToken(kEndOfSentence);
+        state = TurnState::kBetweenTurns;
+        break;
+      case Role::kTool:
+        AppendV3Result(state, message.content, prompt);
+        state = TurnState::kToolResults;
+        break;
+    }
+  }
+  return state;
+}
+
+void OpenV3Turn(TurnState state, PromptBuilder& prompt) {
+  prompt.AddToken(state == TurnState::kToolResults ? kToolOutputsEnd : kAssistantToken);
+}
+
+}  // namespace hadal
