@@ -10,7 +10,8 @@ namespace {
 absl::StatusOr<int32_t> TokenIdOf(const boost::json::value& value) {
   const int64_t* number = value.if_int64();
   if (number == nullptr || *number < 0 || *number > std::numeric_limits<int32_t>::max()) {
-    return InvalidArgument("generation_config.json: \"eos_token_id\": expected a token id or a list");
+    return InvalidArgument(
+        "generation_config.json: \"eos_token_id\": expected a token id or a list");
   }
   return static_cast<int32_t>(*number);
 }

@@ -36,8 +36,8 @@ struct GenerationArgs {
   const Tokenizer* tokenizer;  // null: tokens only; then stop_strings must be empty
 };
 
-/// Generates one sequence. Calls `emit` with each piece of text as soon as it can't change any more.
-/// InvalidArgument for an empty stop string; the errors of Sample.
+/// Generates one sequence. Calls `emit` with each piece of text as soon as it can't change any
+/// more. InvalidArgument for an empty stop string; the errors of Sample.
 absl::StatusOr<Generation> Generate(const GenerationArgs& args,
                                     absl::FunctionRef<void(std::string_view text)> emit);
 

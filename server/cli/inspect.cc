@@ -54,10 +54,11 @@ absl::StatusOr<Report> MakeReport(const InspectOptions& options) {
   report.context_tokens =
       options.context_tokens > 0 ? options.context_tokens : report.config.max_position_embeddings;
   ASSIGN_OR_RETURN(const int64_t available_bytes, ReadAvailableMemory("/proc/meminfo"));
-  report.plan = PlanMemory(report.config, {.weight_bytes = SumBytes(report.weights),
-                                           .cache_dtype = report.cache_dtype,
-                                           .num_cached_tokens = report.context_tokens,
-                                           .available_bytes = available_bytes});
+  report.plan = PlanMemory(report.config,
+                           {.weight_bytes = SumBytes(report.weights),
+                            .cache_dtype = report.cache_dtype,
+                            .num_cached_tokens = report.context_tokens,
+                            .available_bytes = available_bytes});
   return report;
 }
 
@@ -68,7 +69,9 @@ boost::json::object ToJson(const Report& report) {
     formats[boost::json::string_view(NameOf(dtype).data(), NameOf(dtype).size())] = {
         {"elements", total.num_elements}, {"bytes", total.num_bytes}};
   }
-  const auto text = [](std::string_view view) { return boost::json::string(view.data(), view.size()); };
+  const auto text = [](std::string_view view) {
+    return boost::json::string(view.data(), view.size());
+  };
   return {{"family", text(NameOf(report.summary.family))},
           {"model_type", report.config.model_type},
           {"layers",
@@ -100,44 +103,62 @@ boost::json::object ToJson(const Report& report) {
             {"fits", report.plan.Fits()}}}};
 }
 
-double InBillions(int64_t count) { return static_cast<double>(count) / 1e9; }
+double InBillions(int64_t count) {
+  return static_cast<double>(count) / 1e9;
+}
 
-double InGb(int64_t bytes) { return static_cast<double>(bytes) / 1e9; }
+double InGb(int64_t bytes) {
+  return static_cast<double>(bytes) / 1e9;
+}
 
 void PrintReport(const Report& report) {
   const ParameterCounts& parameters = report.summary.parameters;
   const ModelConfig& config = report.config;
   std::printf("family        %s (model_type %s)\n",
-              std::string(NameOf(report.summary.family)).c_str(), config.model_type.c_str());
+              std::string(NameOf(report.summary.family)).c_str(),
+              config.model_type.c_str());
   std::printf("layers        %ld: %ld dense, %ld mixture-of-experts; %ld MTP besides\n",
-              config.num_hidden_layers, report.summary.num_dense_layers,
-              report.summary.num_moe_layers, report.summary.num_mtp_layers);
+              config.num_hidden_layers,
+              report.summary.num_dense_layers,
+              report.summary.num_moe_layers,
+              report.summary.num_mtp_layers);
   if (config.n_routed_experts > 0) {
     std::printf("experts       %ld routed, %ld of them a token, %ld shared\n",
-                config.n_routed_experts, config.num_experts_per_tok, config.n_shared_experts);
+                config.n_routed_experts,
+                config.num_experts_per_tok,
+                config.n_shared_experts);
   }
-  std::printf("parameters    %.3f B; active %.3f B (%.3f B without the embedding, %.3f B without "
-              "embedding and head)\n",
-              InBillions(parameters.total), InBillions(parameters.active),
-              InBillions(parameters.active_without_embedding),
-              InBillions(parameters.active_without_tables));
+  std::printf(
+      "parameters    %.3f B; active %.3f B (%.3f B without the embedding, %.3f B without "
+      "embedding and head)\n",
+      InBillions(parameters.total),
+      InBillions(parameters.active),
+      InBillions(parameters.active_without_embedding),
+      InBillions(parameters.active_without_tables));
   if (parameters.mtp > 0) {
     std::printf("MTP           %.3f B parameters besides\n", InBillions(parameters.mtp));
   }
-  std::printf("weights       %.3f GB%s:", InGb(report.plan.weight_bytes),
+  std::printf("weights       %.3f GB%s:",
+              InGb(report.plan.weight_bytes),
               report.has_weights ? "" : " as published (none in this folder)");
   for (const auto& [dtype, total] : report.weights) {
     std::printf(" %s %.3f GB", std::string(NameOf(dtype)).c_str(), InGb(total.num_bytes));
   }
-  std::printf("\ncontext       %ld tokens, vocabulary %ld\n", config.max_position_embeddings,
+  std::printf("\ncontext       %ld tokens, vocabulary %ld\n",
+              config.max_position_embeddings,
               config.vocab_size);
-  std::printf("cache         %ld bytes a token (%s)\n", report.cache_bytes_per_token,
+  std::printf("cache         %ld bytes a token (%s)\n",
+              report.cache_bytes_per_token,
               std::string(NameOf(report.cache_dtype)).c_str());
-  std::printf("memory plan   weights %.3f GB + cache of %ld tokens %.3f GB = %.3f GB; %.3f GB "
-              "available: %s\n",
-              InGb(report.plan.weight_bytes), report.context_tokens, InGb(report.plan.cache_bytes),
-              InGb(report.plan.needed_bytes()), InGb(report.plan.available_bytes),
-              report.plan.Fits() ? "fits" : "does not fit");
+  std::printf(
+      "memory plan   weights %.3f GB + cache of %ld tokens %.3f GB = %.3f GB; %.3f GB "
+      "available: %s\n",
+      InGb(report.plan.weight_bytes),
+      report.context_tokens,
+      InGb(report.plan.cache_bytes),
+      InGb(report.plan.needed_bytes()),
+      InGb(report.plan.available_bytes),
+      report.plan.Fits() ? "fits" : "does not fit");
 }
 
 }  // namespace

@@ -22,4 +22,8 @@ std::string PieceText(const Tokenizer& tokenizer, TokenId token) {
   return ReplaceInvalidUtf8(tokenizer.Piece(token));
 }
 
+std::string QuotedPiece(const Tokenizer& tokenizer, TokenId token) {
+  return boost::json::serialize(boost::json::string(PieceText(tokenizer, token)));
+}
+
 }  // namespace hadal

@@ -1,6 +1,6 @@
 #pragma once
 
-#include <span>
+#include <string>
 
 #include <boost/json/value.hpp>
 
@@ -17,5 +17,8 @@ boost::json::value JsonNumber(double number);
 
 /// The token's bytes as text, U+FFFD for bytes that are not UTF-8.
 std::string PieceText(const Tokenizer& tokenizer, TokenId token);
+
+/// The same between double quotes, escaped: one printable line.
+std::string QuotedPiece(const Tokenizer& tokenizer, TokenId token);
 
 }  // namespace hadal

@@ -50,12 +50,13 @@ absl::Status CheckPrompt(const ModelConfig& config, std::span<const TokenId> ids
   }
   for (size_t i = 0; i < ids.size(); ++i) {
     if (ids[i] < 0 || ids[i] >= config.vocab_size) {
-      return InvalidArgument("token %d at place %d is not in the vocabulary of %d", ids[i], i,
-                             config.vocab_size);
+      return InvalidArgument(
+          "token %d at place %d is not in the vocabulary of %d", ids[i], i, config.vocab_size);
     }
   }
   if (std::ssize(ids) > config.max_position_embeddings) {
-    return InvalidArgument("the prompt has %d tokens, the model's context holds %d", ids.size(),
+    return InvalidArgument("the prompt has %d tokens, the model's context holds %d",
+                           ids.size(),
                            config.max_position_embeddings);
   }
   return absl::OkStatus();

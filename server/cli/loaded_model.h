@@ -45,8 +45,8 @@ class LoadedModel {
   std::optional<Model> model_;
 };
 
-/// InvalidArgument unless there is at least one id, all are in the vocabulary, and they fit the model's
-/// context.
+/// InvalidArgument unless there is at least one id, all are in the vocabulary, and they fit the
+/// model's context.
 absl::Status CheckPrompt(const ModelConfig& config, std::span<const TokenId> ids);
 
 }  // namespace hadal

@@ -17,17 +17,17 @@ const std::map<std::string, DType>& CacheDTypes() {
 }
 
 void AddModelFlag(CLI::App& app, std::string& model) {
-  app.add_option("--model", model,
-                 "Checkpoint folder: config.json, tokenizer.json, *.safetensors")
+  app.add_option("--model", model, "Checkpoint folder: config.json, tokenizer.json, *.safetensors")
       ->type_name("DIR")
       ->required();
 }
 
 void AddCacheDTypeFlag(CLI::App& app, std::optional<DType>& cache_dtype) {
-  app.add_option("--cache-dtype", cache_dtype,
+  app.add_option("--cache-dtype",
+                 cache_dtype,
                  "Element type of the latent cache; by default f32 for f32 checkpoints, else bf16")
-      ->transform(CLI::CheckedTransformer(CacheDTypes(), CLI::ignore_case)
-                      .description("{bf16,f32}"))
+      ->transform(
+          CLI::CheckedTransformer(CacheDTypes(), CLI::ignore_case).description("{bf16,f32}"))
       ->type_name("TYPE");
 }
 
@@ -36,7 +36,8 @@ void AddModelFlags(CLI::App& app, ModelOptions& options) {
   app.add_option("--threads", options.threads, "Kernel threads; 0: one for each usable CPU")
       ->check(CLI::Range(0, 4096))
       ->capture_default_str();
-  app.add_option("--kernels", options.kernels,
+  app.add_option("--kernels",
+                 options.kernels,
                  "Back end, and single ops replaced: cpu-avx2,mla_attention=reference")
       ->capture_default_str();
   AddCacheDTypeFlag(app, options.cache_dtype);
@@ -66,7 +67,8 @@ void AddSamplingFlags(CLI::App& app, GenerateOptions& options) {
   app.add_option("--logit-bias", sampling.logit_bias, "Add BIAS to the logit of ID; repeatable")
       ->type_name("ID BIAS");
   app.add_option("--seed", options.seed, "Makes sampling repeatable; fresh by default");
-  app.add_option("--logprobs", sampling.num_logprobs,
+  app.add_option("--logprobs",
+                 sampling.num_logprobs,
                  "With --json: log-probabilities of each token and of the K best")
       ->check(CLI::Range(0, 1 << 20U))
       ->type_name("K");
@@ -83,8 +85,10 @@ void AddGenerate(CLI::App& app, GenerateOptions& options) {
   AddModelFlags(app, options.model);
   CLI::Option_group* source = app.add_option_group("prompt");
   source->add_option("--prompt", options.prompt.text, "Text to continue")->type_name("TEXT");
-  source->add_option("--chat", options.prompt.chat_file,
-                     "Conversation: JSON with messages, tools, thinking as in the API")
+  source
+      ->add_option("--chat",
+                   options.prompt.chat_file,
+                   "Conversation: JSON with messages, tools, thinking as in the API")
       ->type_name("JSON_FILE");
   source->add_option("--ids", options.prompt.ids_file, "Token ids to continue; no tokenizer needed")
       ->type_name("JSON_FILE");
@@ -96,7 +100,8 @@ void AddGenerate(CLI::App& app, GenerateOptions& options) {
 void AddInspect(CLI::App& app, InspectOptions& options) {
   AddModelFlag(app, options.model);
   AddCacheDTypeFlag(app, options.cache_dtype);
-  app.add_option("--context", options.context_tokens,
+  app.add_option("--context",
+                 options.context_tokens,
                  "Tokens to plan cache memory for; 0: the model's whole context")
       ->check(CLI::Range(int64_t{0}, int64_t{1} << 28U))
       ->capture_default_str();
@@ -152,8 +157,8 @@ std::variant<Command, ExitCode> ParseArguments(std::span<char* const> arguments)
     app.require_subcommand(1);
     AddCommand(app, "generate", "Continue a prompt or a conversation", &AddGenerate, chosen);
     AddCommand(app, "inspect", "Show what a checkpoint holds and needs", &AddInspect, chosen);
-    AddCommand(app, "tokenize", "Show the tokens of a text or a conversation", &AddTokenize,
-               chosen);
+    AddCommand(
+        app, "tokenize", "Show the tokens of a text or a conversation", &AddTokenize, chosen);
     AddCommand(app, "detokenize", "Show the text of tokens", &AddDetokenize, chosen);
     AddCommand(app, "score", "Log-probability of every token of a text", &AddScore, chosen);
     try {

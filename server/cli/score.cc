@@ -26,8 +26,8 @@ absl::StatusOr<std::vector<TokenId>> ReadTokens(const ScoreOptions& options,
   return text_model->EncodeText(text);
 }
 
-// log p(ids[i] | ids[0..i)), for i >= 1. Logits are made for a few rows at a time: a whole step's would
-// need num_tokens * vocab_size floats.
+// log p(ids[i] | ids[0..i)), for i >= 1. Logits are made for a few rows at a time: a whole step's
+// would need num_tokens * vocab_size floats.
 absl::StatusOr<std::vector<double>> ScoreTokens(LoadedModel& loaded,
                                                 const std::vector<TokenId>& ids) {
   constexpr int64_t kRows = 32;
@@ -62,8 +62,7 @@ void PrintText(const std::vector<TokenId>& ids,
       std::printf("%10.4f", logprobs[i - 1]);
     }
     if (text_model.has_value()) {
-      const boost::json::value piece(PieceText(text_model->tokenizer(), ids[i]));
-      std::printf("  %s", boost::json::serialize(piece).c_str());
+      std::printf("  %s", QuotedPiece(text_model->tokenizer(), ids[i]).c_str());
     }
     std::printf("\n");
   }

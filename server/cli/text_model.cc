@@ -16,8 +16,10 @@ absl::StatusOr<TextModel> TextModel::Open(const std::string& dir) {
                    ReadTokenizerConfigFile(dir + "/tokenizer_config.json"));
   if (tokenizer.vocab_size() > config.vocab_size) {
     return InvalidArgument(
-        "%s/tokenizer.json: its largest id is %d, but config.json has a vocabulary of %d", dir,
-        tokenizer.vocab_size() - 1, config.vocab_size);
+        "%s/tokenizer.json: its largest id is %d, but config.json has a vocabulary of %d",
+        dir,
+        tokenizer.vocab_size() - 1,
+        config.vocab_size);
   }
   return TextModel(std::move(config), std::move(tokenizer), std::move(tokenizer_config));
 }

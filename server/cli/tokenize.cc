@@ -3,7 +3,6 @@
 
 #include <boost/json/array.hpp>
 #include <boost/json/object.hpp>
-#include <boost/json/serialize.hpp>
 
 #include "base/mapped_file.h"
 #include "engine/text/stream_decoder.h"
@@ -67,8 +66,7 @@ ExitCode RunCommand(const TokenizeOptions& options) {
     return ExitCode::kOk;
   }
   for (const TokenId id : tokens->ids) {
-    const boost::json::value piece(PieceText(tokenizer, id));
-    std::printf("%d\t%s\n", id, boost::json::serialize(piece).c_str());
+    std::printf("%d\t%s\n", id, QuotedPiece(tokenizer, id).c_str());
   }
   return ExitCode::kOk;
 }
@@ -81,8 +79,8 @@ ExitCode RunCommand(const DetokenizeOptions& options) {
   const Tokenizer& tokenizer = text_model->tokenizer();
   for (const TokenId id : options.ids) {
     if (id < 0 || id >= tokenizer.vocab_size()) {
-      return Fail(ExitCode::kUsage, InvalidArgument("token %d is not in the tokenizer's vocabulary",
-                                                    id));
+      return Fail(ExitCode::kUsage,
+                  InvalidArgument("token %d is not in the tokenizer's vocabulary", id));
     }
   }
   const std::string text = Decode(tokenizer, options.ids, SpecialTokens::kShow);
