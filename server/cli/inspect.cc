@@ -103,62 +103,74 @@ boost::json::object ToJson(const Report& report) {
             {"fits", report.plan.Fits()}}}};
 }
 
-double InBillions(int64_t count) {
-  return static_cast<double>(count) / 1e9;
+// "671.026 B", "62.3 M".
+std::string Count(int64_t count) {
+  return count >= 10'000'000 ? absl::StrFormat("%.3f B", static_cast<double>(count) / 1e9)
+                             : absl::StrFormat("%.3f M", static_cast<double>(count) / 1e6);
 }
 
-double InGb(int64_t bytes) {
-  return static_cast<double>(bytes) / 1e9;
+// "688.575 GB", "1.2 MB".
+std::string Bytes(int64_t bytes) {
+  return bytes >= 10'000'000 ? absl::StrFormat("%.3f GB", static_cast<double>(bytes) / 1e9)
+                             : absl::StrFormat("%.3f MB", static_cast<double>(bytes) / 1e6);
+}
+
+void PrintLine(const char* label, const std::string& text) {
+  std::printf("%-13s %s\n", label, text.c_str());
+}
+
+std::string WeightsLine(const Report& report) {
+  std::string line = Bytes(report.plan.weight_bytes);
+  line += report.has_weights ? ":" : " as published (none in this folder):";
+  for (const auto& [dtype, total] : report.weights) {
+    line += absl::StrFormat(" %s %s", NameOf(dtype), Bytes(total.num_bytes));
+  }
+  return line;
 }
 
 void PrintReport(const Report& report) {
   const ParameterCounts& parameters = report.summary.parameters;
   const ModelConfig& config = report.config;
-  std::printf("family        %s (model_type %s)\n",
-              std::string(NameOf(report.summary.family)).c_str(),
-              config.model_type.c_str());
-  std::printf("layers        %ld: %ld dense, %ld mixture-of-experts; %ld MTP besides\n",
-              config.num_hidden_layers,
-              report.summary.num_dense_layers,
-              report.summary.num_moe_layers,
-              report.summary.num_mtp_layers);
+  PrintLine(
+      "family",
+      absl::StrFormat("%s (model_type %s)", NameOf(report.summary.family), config.model_type));
+  PrintLine("layers",
+            absl::StrFormat("%d: %d dense, %d mixture-of-experts; %d MTP besides",
+                            config.num_hidden_layers,
+                            report.summary.num_dense_layers,
+                            report.summary.num_moe_layers,
+                            report.summary.num_mtp_layers));
   if (config.n_routed_experts > 0) {
-    std::printf("experts       %ld routed, %ld of them a token, %ld shared\n",
-                config.n_routed_experts,
-                config.num_experts_per_tok,
-                config.n_shared_experts);
+    PrintLine("experts",
+              absl::StrFormat("%d routed, %d of them a token, %d shared",
+                              config.n_routed_experts,
+                              config.num_experts_per_tok,
+                              config.n_shared_experts));
   }
-  std::printf(
-      "parameters    %.3f B; active %.3f B (%.3f B without the embedding, %.3f B without "
-      "embedding and head)\n",
-      InBillions(parameters.total),
-      InBillions(parameters.active),
-      InBillions(parameters.active_without_embedding),
-      InBillions(parameters.active_without_tables));
+  PrintLine("parameters", Count(parameters.total));
+  PrintLine("active",
+            absl::StrFormat("%s a token; %s without the embedding, %s without embedding and head",
+                            Count(parameters.active),
+                            Count(parameters.active_without_embedding),
+                            Count(parameters.active_without_tables)));
   if (parameters.mtp > 0) {
-    std::printf("MTP           %.3f B parameters besides\n", InBillions(parameters.mtp));
+    PrintLine("MTP", absl::StrFormat("%s parameters besides", Count(parameters.mtp)));
   }
-  std::printf("weights       %.3f GB%s:",
-              InGb(report.plan.weight_bytes),
-              report.has_weights ? "" : " as published (none in this folder)");
-  for (const auto& [dtype, total] : report.weights) {
-    std::printf(" %s %.3f GB", std::string(NameOf(dtype)).c_str(), InGb(total.num_bytes));
-  }
-  std::printf("\ncontext       %ld tokens, vocabulary %ld\n",
-              config.max_position_embeddings,
-              config.vocab_size);
-  std::printf("cache         %ld bytes a token (%s)\n",
-              report.cache_bytes_per_token,
-              std::string(NameOf(report.cache_dtype)).c_str());
-  std::printf(
-      "memory plan   weights %.3f GB + cache of %ld tokens %.3f GB = %.3f GB; %.3f GB "
-      "available: %s\n",
-      InGb(report.plan.weight_bytes),
-      report.context_tokens,
-      InGb(report.plan.cache_bytes),
-      InGb(report.plan.needed_bytes()),
-      InGb(report.plan.available_bytes),
-      report.plan.Fits() ? "fits" : "does not fit");
+  PrintLine("weights", WeightsLine(report));
+  PrintLine("context",
+            absl::StrFormat(
+                "%d tokens; vocabulary %d", config.max_position_embeddings, config.vocab_size));
+  PrintLine("cache",
+            absl::StrFormat(
+                "%d bytes a token (%s)", report.cache_bytes_per_token, NameOf(report.cache_dtype)));
+  PrintLine("memory plan",
+            absl::StrFormat("weights %s + cache of %d tokens %s = %s; %s available: %s",
+                            Bytes(report.plan.weight_bytes),
+                            report.context_tokens,
+                            Bytes(report.plan.cache_bytes),
+                            Bytes(report.plan.needed_bytes()),
+                            Bytes(report.plan.available_bytes),
+                            report.plan.Fits() ? "fits" : "does not fit"));
 }
 
 }  // namespace

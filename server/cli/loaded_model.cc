@@ -14,7 +14,7 @@ constexpr int64_t kChunkTokens = 512;
 
 LoadedModel::LoadedModel(const ModelOptions& options, Checkpoint checkpoint)
     : checkpoint_(std::move(checkpoint)),
-      cache_dtype_(options.cache_dtype.value_or(DefaultCacheDType(checkpoint_.config()))),
+      cache_dtype_(options.cache_dtype),
       pool_(options.threads > 0 ? options.threads : NumUsableCpus()),
       scratch_(CpuDevice()),
       context_{pool_, scratch_} {}

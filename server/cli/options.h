@@ -16,10 +16,10 @@ enum class OutputFormat : int8_t { kText, kJson };
 
 /// Flags of every command that runs a model.
 struct ModelOptions {
-  std::string model;                 // checkpoint folder
-  int32_t threads = 0;               // 0: one for each usable CPU
-  std::string kernels = "auto";      // kernel_registry.h
-  std::optional<DType> cache_dtype;  // nothing: kv_cache.h DefaultCacheDType
+  std::string model;                // checkpoint folder
+  int32_t threads = 0;              // 0: one for each usable CPU
+  std::string kernels = "auto";     // kernel_registry.h
+  DType cache_dtype = DType::kF32;  // exact: one sequence needs little memory
 };
 
 /// Exactly one of the three is set. Ids are a JSON file: an array, or an object with "ids".
@@ -43,8 +43,8 @@ struct GenerateOptions {
 
 struct InspectOptions {
   std::string model;
-  std::optional<DType> cache_dtype;
-  int64_t context_tokens = 0;  // 0: one sequence of the model's whole context
+  std::optional<DType> cache_dtype;  // nothing: kv_cache.h DefaultCacheDType
+  int64_t context_tokens = 0;        // 0: one sequence of the model's whole context
   OutputFormat format = OutputFormat::kText;
 };
 

@@ -22,10 +22,11 @@ void AddModelFlag(CLI::App& app, std::string& model) {
       ->required();
 }
 
-void AddCacheDTypeFlag(CLI::App& app, std::optional<DType>& cache_dtype) {
-  app.add_option("--cache-dtype",
-                 cache_dtype,
-                 "Element type of the latent cache; by default f32 for f32 checkpoints, else bf16")
+// `CacheDType` is DType, or an optional of it.
+template <typename CacheDType>
+void AddCacheDTypeFlag(CLI::App& app, const std::string& by_default, CacheDType& cache_dtype) {
+  app.add_option(
+         "--cache-dtype", cache_dtype, "Element type of the latent cache; by default " + by_default)
       ->transform(
           CLI::CheckedTransformer(CacheDTypes(), CLI::ignore_case).description("{bf16,f32}"))
       ->type_name("TYPE");
@@ -40,7 +41,7 @@ void AddModelFlags(CLI::App& app, ModelOptions& options) {
                  options.kernels,
                  "Back end, and single ops replaced: cpu-avx2,mla_attention=reference")
       ->capture_default_str();
-  AddCacheDTypeFlag(app, options.cache_dtype);
+  AddCacheDTypeFlag(app, "f32, which rounds nothing", options.cache_dtype);
 }
 
 void AddJsonFlag(CLI::App& app, OutputFormat& format) {
@@ -99,7 +100,7 @@ void AddGenerate(CLI::App& app, GenerateOptions& options) {
 
 void AddInspect(CLI::App& app, InspectOptions& options) {
   AddModelFlag(app, options.model);
-  AddCacheDTypeFlag(app, options.cache_dtype);
+  AddCacheDTypeFlag(app, "f32 for f32 checkpoints, else bf16", options.cache_dtype);
   app.add_option("--context",
                  options.context_tokens,
                  "Tokens to plan cache memory for; 0: the model's whole context")
