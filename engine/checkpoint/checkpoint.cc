@@ -18,7 +18,8 @@ absl::StatusOr<std::vector<SafetensorsFile>> OpenShards(const std::string& dir) 
   std::vector<SafetensorsFile> files;
   files.reserve(index.shards.size());
   for (const std::string& shard : index.shards) {
-    ASSIGN_OR_RETURN(SafetensorsFile file, SafetensorsFile::Open(dir + "/" + shard));
+    ASSIGN_OR_RETURN(SafetensorsFile file,
+                     SafetensorsFile::Open(absl::StrFormat("%s/%s", dir, shard)));
     files.push_back(std::move(file));
   }
   RETURN_IF_ERROR(CheckShards(index, files));

@@ -16,7 +16,7 @@ enum class TensorRole : int8_t {
   kMatrix,      // bf16, f16 or f32
   kFp8Matrix,   // the same, or fp8 e4m3 with a block scale
   kNorm,        // bf16, f16 or f32
-  kGateBias,    // f32 as published; bf16 or f16
+  kGateBias,    // bf16, f16 or, as published, f32
   kBlockScale,  // f32; there when and only when its matrix is fp8
 };
 

@@ -4,6 +4,7 @@
 #include <filesystem>
 #include <functional>
 #include <limits>
+#include <ostream>
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -65,6 +66,9 @@ struct WrongTensors {
   const char* name;
   std::function<void(TestCheckpoint&)> edit;
   std::vector<std::string> message_parts;
+
+  // How the test is listed.
+  friend void PrintTo(const WrongTensors& param, std::ostream* out) { *out << param.name; }
 };
 
 class WrongTensorsTest : public testing::TestWithParam<WrongTensors> {};
@@ -298,6 +302,9 @@ struct DamagedFiles {
   const char* name;
   std::function<void(TestFiles&)> damage;
   std::vector<std::string> message_parts;
+
+  // How the test is listed.
+  friend void PrintTo(const DamagedFiles& param, std::ostream* out) { *out << param.name; }
 };
 
 class DamagedFilesTest : public testing::TestWithParam<DamagedFiles> {};
@@ -400,6 +407,9 @@ struct BadHeader {
   std::string header;
   size_t num_data_bytes;
   std::string message_part;
+
+  // How the test is listed.
+  friend void PrintTo(const BadHeader& param, std::ostream* out) { *out << param.name; }
 };
 
 class BadHeaderTest : public testing::TestWithParam<BadHeader> {};
@@ -508,6 +518,9 @@ struct BadLength {
   const char* name;
   uint64_t length;
   std::string message_part;
+
+  // How the test is listed.
+  friend void PrintTo(const BadLength& param, std::ostream* out) { *out << param.name; }
 };
 
 class BadLengthTest : public testing::TestWithParam<BadLength> {};

@@ -1,5 +1,6 @@
 #include "engine/checkpoint/checkpoint.h"
 
+#include <algorithm>
 #include <filesystem>
 
 #include <gmock/gmock.h>
@@ -154,6 +155,48 @@ TEST(CheckpointTest, RotaryBuffersAreIgnored) {
   ASSERT_TRUE(opened.ok()) << opened.status();
   EXPECT_EQ(opened->Find(name), nullptr);
 }
+
+// As many tensors as V3 has, each tiny.
+TEST(CheckpointTest, NinetyThousandTensorsAreFast) {
+  boost::json::object config = TinyConfig();
+  config["num_hidden_layers"] = 61;
+  config["first_k_dense_replace"] = 3;
+  config["n_routed_experts"] = 256;
+  config["hidden_size"] = 1;
+  config["moe_intermediate_size"] = 1;
+  const auto opened = Open(MakeTestCheckpoint(config));
+  ASSERT_TRUE(opened.ok()) << opened.status();
+  EXPECT_EQ(opened->tensors().size(), 91'991U);
+}
+
+class GoldenCheckpointTest : public testing::TestWithParam<const char*> {};
+
+TEST_P(GoldenCheckpointTest, Opens) {
+  const std::string name = GetParam();
+  const auto opened = Checkpoint::Open(std::string(HADAL_SOURCE_DIR) + "/tests/golden/" + name);
+  ASSERT_TRUE(opened.ok()) << opened.status();
+  // What transformers saves announces an MTP layer and does not hold it.
+  EXPECT_EQ(opened->mtp_dropped(), name == "hf-saved-v3");
+  EXPECT_EQ(opened->config().num_nextn_predict_layers,
+            name == "v3-bf16" || name == "v3-fp8" ? 1 : 0);
+}
+
+INSTANTIATE_TEST_SUITE_P(Golden,
+                         GoldenCheckpointTest,
+                         testing::Values("hf-saved-v3",
+                                         "kimi",
+                                         "moonlight",
+                                         "v2",
+                                         "v2-lite",
+                                         "v2-sharded",
+                                         "v3-bf16",
+                                         "v3-f32",
+                                         "v3-fp8"),
+                         [](const testing::TestParamInfo<const char*>& golden) {
+                           std::string name = golden.param;
+                           std::replace(name.begin(), name.end(), '-', '_');
+                           return name;
+                         });
 
 }  // namespace
 }  // namespace hadal

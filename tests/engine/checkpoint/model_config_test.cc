@@ -1,6 +1,6 @@
 #include "engine/checkpoint/model_config.h"
 
-#include <algorithm>
+#include <ostream>
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -163,6 +163,9 @@ TEST(ModelConfigTest, MoeLayersFollowTheFrequency) {
 struct AcceptedValue {
   const char* key;
   const char* value;  // JSON
+
+  // How the test is listed.
+  friend void PrintTo(const AcceptedValue& param, std::ostream* out) { *out << param.key; }
 };
 
 class AcceptedValueTest : public testing::TestWithParam<AcceptedValue> {};
@@ -206,13 +209,19 @@ INSTANTIATE_TEST_SUITE_P(
                     AcceptedValue{"quantization_config",
                                   R"({"quant_method": "fp8", "activation_scheme": "dynamic",
                           "scale_fmt": "ue8m0", "weight_block_size": [32, 32],
-                          "modules_to_not_convert": ["lm_head"], "dequantize": false})"}));
+                          "modules_to_not_convert": ["lm_head"], "dequantize": false})"}),
+    [](const testing::TestParamInfo<AcceptedValue>& accepted) {
+      return absl::StrFormat("%s_%d", accepted.param.key, accepted.index);
+    });
 
 struct RefusedValue {
   const char* name;
   const char* key;
   const char* value;    // JSON; empty: the key is taken out
   const char* message;  // part of it
+
+  // How the test is listed.
+  friend void PrintTo(const RefusedValue& param, std::ostream* out) { *out << param.key; }
 };
 
 class RefusedValueTest : public testing::TestWithParam<RefusedValue> {};

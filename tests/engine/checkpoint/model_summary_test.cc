@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <ostream>
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -23,6 +24,9 @@ struct PublishedNumbers {
   int64_t total, active, without_embedding, without_tables;  // parameters, in millions
   int64_t num_dense_layers, num_moe_layers;
   int64_t cache_bytes;  // per token, bf16
+
+  // How the test is listed.
+  friend void PrintTo(const PublishedNumbers& param, std::ostream* out) { *out << param.name; }
 };
 
 class PublishedModelTest : public testing::TestWithParam<PublishedNumbers> {};

@@ -158,6 +158,35 @@ TEST(WeightMapTest, ATiedHeadIsACopy) {
   }
 }
 
+// The promise of ModelConfig: sums over the largest model that parses fit int64_t.
+TEST(WeightMapTest, TheLargestModelDoesNotOverflow) {
+  boost::json::object json = TinyConfig();
+  for (const char* key : {"vocab_size",
+                          "hidden_size",
+                          "intermediate_size",
+                          "moe_intermediate_size",
+                          "q_lora_rank",
+                          "kv_lora_rank"}) {
+    json[key] = 1 << 20;
+  }
+  for (const char* key : {"qk_nope_head_dim", "qk_rope_head_dim", "v_head_dim"}) {
+    json[key] = 1 << 13;
+  }
+  json["num_attention_heads"] = 4096;
+  json["num_hidden_layers"] = 1024;
+  json["num_nextn_predict_layers"] = 1024;
+  json["n_routed_experts"] = 64;
+  json["n_shared_experts"] = 64;
+  json["quantization_config"].as_object()["weight_block_size"] = {1, 1};
+  const ModelConfig config = ParseTiny(json);
+  double num_bytes = 0;
+  for (const auto& [dtype, total] : PublishedTotals(config, TableCopies::kCounted)) {
+    EXPECT_GT(total.num_bytes, 0);
+    num_bytes += static_cast<double>(total.num_bytes);
+  }
+  EXPECT_LT(num_bytes, 0x1p63);
+}
+
 TEST(WeightMapTest, NamesOfScalesAndIgnoredTensors) {
   EXPECT_EQ(BlockScaleName("a.weight"), "a.weight_scale_inv");
   EXPECT_EQ(MatrixNameOfScale("a.weight_scale_inv"), "a.weight");
