@@ -1,6 +1,7 @@
 #include "engine/text/bpe.h"
 
 #include <algorithm>
+#include <functional>
 #include <limits>
 #include <utility>
 
@@ -88,12 +89,8 @@ void Bpe::EncodeShort(std::string_view word, std::vector<TokenId>& out) const {
 
 void Bpe::EncodeLong(std::string_view word, Scratch& scratch, std::vector<TokenId>& out) const {
   const auto size = CheckedCast<int32_t>(word.size());
-  // A heap with the lowest rank on top, then the leftmost position.
-  const auto comes_later = [](const Scratch::Candidate& a, const Scratch::Candidate& b) {
-    return std::pair(a.rank, a.position) > std::pair(b.rank, b.position);
-  };
   std::vector<Scratch::Symbol>& symbols = scratch.symbols_;
-  std::vector<Scratch::Candidate>& heap = scratch.heap_;
+  std::vector<uint64_t>& heap = scratch.heap_;
   symbols.clear();
   heap.clear();
   for (int32_t i = 0; i < size; ++i) {
@@ -103,32 +100,33 @@ void Bpe::EncodeLong(std::string_view word, Scratch& scratch, std::vector<TokenI
   for (int32_t i = 0; i < size; ++i) {
     PushCandidate(i, scratch);
   }
-  std::make_heap(heap.begin(), heap.end(), comes_later);
+  std::make_heap(heap.begin(), heap.end(), std::greater<>());
   while (!heap.empty()) {
-    std::pop_heap(heap.begin(), heap.end(), comes_later);
-    const Scratch::Candidate top = heap.back();
+    std::pop_heap(heap.begin(), heap.end(), std::greater<>());
+    const auto rank = static_cast<int32_t>(heap.back() >> 32U);
+    const auto position = static_cast<int32_t>(heap.back() & 0xFFFFFFFFU);
     heap.pop_back();
-    Scratch::Symbol& left = symbols[static_cast<size_t>(top.position)];
+    Scratch::Symbol& left = symbols[static_cast<size_t>(position)];
     if (left.id < 0 || left.next < 0) {
       continue;
     }
     Scratch::Symbol& right = symbols[static_cast<size_t>(left.next)];
     // A neighbour may have changed since this candidate was pushed.
     const Target* target = Find(left.id, right.id);
-    if (target == nullptr || target->rank != top.rank) {
+    if (target == nullptr || target->rank != rank) {
       continue;
     }
-    left.id = top.result;
+    left.id = target->result;
     left.next = right.next;
     right.id = -1;
     if (left.next >= 0) {
-      symbols[static_cast<size_t>(left.next)].previous = top.position;
+      symbols[static_cast<size_t>(left.next)].previous = position;
     }
-    for (const int32_t position : {top.position, left.previous}) {
+    for (const int32_t changed : {position, left.previous}) {
       const size_t before = heap.size();
-      PushCandidate(position, scratch);
+      PushCandidate(changed, scratch);
       if (heap.size() > before) {
-        std::push_heap(heap.begin(), heap.end(), comes_later);
+        std::push_heap(heap.begin(), heap.end(), std::greater<>());
       }
     }
   }
@@ -148,7 +146,8 @@ void Bpe::PushCandidate(int32_t position, Scratch& scratch) const {
   }
   const Target* target = Find(left.id, scratch.symbols_[static_cast<size_t>(left.next)].id);
   if (target != nullptr) {
-    scratch.heap_.push_back({target->rank, position, target->result});
+    scratch.heap_.push_back(static_cast<uint64_t>(target->rank) << 32U |
+                            static_cast<uint32_t>(position));
   }
 }
 

@@ -47,14 +47,9 @@ class Bpe {
       int32_t previous;  // -1: none
       int32_t next;      // -1: none
     };
-    struct Candidate {
-      int32_t rank;
-      int32_t position;
-      TokenId result;
-    };
 
     std::vector<Symbol> symbols_;
-    std::vector<Candidate> heap_;
+    std::vector<uint64_t> heap_;  // rank and position of a pair that may merge; lowest on top
   };
 
   /// REQUIRES: ids are not negative.

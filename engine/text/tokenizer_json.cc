@@ -23,10 +23,10 @@ constexpr int64_t kMaxIds = int64_t{1} << 24U;
 // The vocabulary as the file writes it; the keys live in the JSON value.
 using Vocab = absl::flat_hash_map<std::string_view, TokenId>;
 
-absl::StatusOr<TokenId> ReadId(const value& json, std::string_view path) {
+absl::StatusOr<TokenId> ReadId(const value& json) {
   const int64_t* id = json.if_int64();
   if (id == nullptr || *id < 0 || *id >= kMaxIds) {
-    return InvalidArgument("%s: expected an id in [0, %d)", path, kMaxIds);
+    return InvalidArgument("expected an id in [0, %d)", kMaxIds);
   }
   return static_cast<TokenId>(*id);
 }
@@ -106,8 +106,11 @@ absl::StatusOr<Vocab> ReadVocab(const object& model) {
     if (piece.empty()) {
       return InvalidArgument("model.vocab: an empty piece");
     }
-    ASSIGN_OR_RETURN(const TokenId id,
-                     ReadId(id_json, absl::StrFormat("model.vocab[\"%s\"]", piece)));
+    const absl::StatusOr<TokenId> read_id = ReadId(id_json);
+    if (!read_id.ok()) {
+      return InvalidArgument("model.vocab[\"%s\"]: %s", piece, MessageOf(read_id.status()));
+    }
+    const TokenId id = *read_id;
     if (!ids.insert(id).second) {
       return InvalidArgument("model.vocab[\"%s\"]: id %d is taken by another piece", piece, id);
     }
@@ -119,14 +122,17 @@ absl::StatusOr<Vocab> ReadVocab(const object& model) {
 absl::StatusOr<AddedToken> ReadAddedToken(const value& json, std::string_view path) {
   ASSIGN_OR_RETURN(const object* fields, AsObject(json, path));
   ASSIGN_OR_RETURN(const value* id_json, RequireField(*fields, "id", path));
-  ASSIGN_OR_RETURN(const TokenId id, ReadId(*id_json, JoinPath(path, "id")));
+  const absl::StatusOr<TokenId> id = ReadId(*id_json);
+  if (!id.ok()) {
+    return Annotate(id.status(), JoinPath(path, "id"));
+  }
   ASSIGN_OR_RETURN(const std::string_view content, RequireString(*fields, "content", path));
   ASSIGN_OR_RETURN(const bool special, BoolOr(*fields, "special", false, path));
   if (content.empty()) {
     return InvalidArgument("%s.content: empty", path);
   }
   return AddedToken{
-      id, std::string(content), special ? AddedToken::Kind::kSpecial : AddedToken::Kind::kPlain};
+      *id, std::string(content), special ? AddedToken::Kind::kSpecial : AddedToken::Kind::kPlain};
 }
 
 absl::StatusOr<std::vector<AddedToken>> ReadAddedTokens(const object& file, const Vocab& vocab) {
