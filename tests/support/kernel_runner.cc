@@ -39,6 +39,12 @@ std::vector<ParityCase> BackEndCases() {
   return cases;
 }
 
+std::string NameOfBackEnd(const testing::TestParamInfo<std::string>& info) {
+  std::string name = info.param;
+  std::replace(name.begin(), name.end(), '-', '_');
+  return name;
+}
+
 std::string NameOf(const ParityCase& parity_case) {
   std::string name = parity_case.back_end + "_" + NameOf(parity_case.weights);
   std::replace(name.begin(), name.end(), '-', '_');

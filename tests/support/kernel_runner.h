@@ -53,6 +53,9 @@ inline std::string NameOfParam(const testing::TestParamInfo<ParityCase>& info) {
   return NameOf(info.param);
 }
 
+/// The same for a suite whose parameter is the name of a back end.
+std::string NameOfBackEnd(const testing::TestParamInfo<std::string>& info);
+
 /// One back end against the reference.
 class ParityTest : public testing::TestWithParam<ParityCase> {
  protected:
