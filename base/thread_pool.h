@@ -28,9 +28,9 @@ class ThreadPool {
   /// that run at the same time have different workers, so scratch can be kept one per worker.
   using Body = absl::FunctionRef<void(int64_t begin, int64_t end, int32_t worker)>;
 
-  /// Calls `body` over disjoint pieces of [0, num_items), each of at most `grain` items, handed out in
-  /// rising order to whichever thread is free. Returns when all are done; what the bodies wrote is
-  /// then visible to the caller. The body must not throw.
+  /// Calls `body` over disjoint pieces of [0, num_items), each of at most `grain` items, handed out
+  /// in rising order to whichever thread is free. Returns when all are done; what the bodies wrote
+  /// is then visible to the caller. The body must not throw.
   void ParallelFor(int64_t num_items, int64_t grain, Body body);
 
  private:

@@ -32,7 +32,8 @@ TEST_P(ThreadPoolTest, ManyShortLoops) {
   int64_t expected = 0;
   std::atomic<int64_t> sum = 0;
   for (int64_t loop = 0; loop < 2000; ++loop) {
-    pool.ParallelFor(4, 1, [&sum](int64_t begin, int64_t /*end*/, int32_t /*worker*/) { sum += begin; });
+    pool.ParallelFor(
+        4, 1, [&sum](int64_t begin, int64_t /*end*/, int32_t /*worker*/) { sum += begin; });
     expected += 6;
   }
   EXPECT_EQ(sum, expected);
