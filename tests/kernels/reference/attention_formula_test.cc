@@ -160,6 +160,37 @@ TEST_P(AttentionFormulaTest, RopeTurnsInterleavedPairs) {
   EXPECT_TRUE(cache.OthersUntouched({&slot, 1}));
 }
 
+// With unit projections and no rotation, the roped key reaches a bf16 row rounded to nearest even:
+// two ties, one up and one down, and a number between.
+TEST_P(AttentionFormulaTest, CacheRowsRoundToNearestEven) {
+  const std::vector<float> x = {1 + 0x1p-8F, 1 + 0x3p-8F, -1.2345F, 0x1.8p-130F, 1};
+  const test::WeightBuffer unit(
+      {}, 5, 5, {0, 0, 0, 0, 1, 1, 0, 0, 0, 0, 0, 1, 0, 0, 0, 0, 0, 1, 0, 0, 0, 0, 0, 1, 0});
+  const std::vector<float> norm = {1};
+  const std::vector<float> cos = {1, 1};
+  const std::vector<float> sin = {0, 0};
+  const int64_t slot = 1;
+  test::CacheBuffer cache(DType::kBf16, 1, 3, 5);
+  std::array<float, 5> q = {};
+  test::KernelRunner runner(1);
+  table_.mla_project(
+      {.x = MakeView(x.data(), 1, 5),
+       .weights = {.q_a_proj = {},
+                   .q_a_layernorm = {},
+                   .q_b_proj = unit.matrix(),
+                   .kv_a_proj_with_mqa = unit.matrix(),
+                   .kv_a_layernorm = MakeView(norm.data(), 1)},
+       .rms_norm_eps = 1e-6F,
+       .angles = {.cos = MakeView(cos.data(), 1, 2), .sin = MakeView(sin.data(), 1, 2)},
+       .slots = MakeView(&slot, 1),
+       .cache = cache.cache(),
+       .q = MakeView(q.data(), 1, 1, 5)},
+      runner.context);
+  EXPECT_EQ(cache.Row(slot),
+            (std::vector<float>{1, 1, 1 + 0x1p-6F, ToFloat(ToBf16(-1.2345F)), 0x1.8p-130F}));
+  EXPECT_TRUE(cache.OthersUntouched({&slot, 1}));
+}
+
 // Scores after RoPE depend on the distance of positions alone.
 TEST(RopeTest, DotProductsDependOnDistance) {
   const auto turned = [](std::array<float, 2> pair, float angle) {
