@@ -1,4 +1,4 @@
-# Third-party libraries, each from Debian 12's packages (docs/adr/0008-dependencies.md says why each).
+# Third-party libraries, each from Debian 12's packages (docs/adr/0008-dependencies.md says why).
 
 find_package(Threads REQUIRED)
 find_package(absl REQUIRED)                              # Status, FunctionRef, Mutex, flat_hash_map

@@ -17,9 +17,8 @@ enum class TopkMethod : int8_t { kGreedy, kGroupLimitedGreedy, kNoauxTc };
 /// The gate of a mixture-of-experts layer, for each token t:
 ///   scores       = softmax or sigmoid of gate · x[t], over all experts
 ///   choice       = scores, plus the bias with kNoauxTc
-///   groups       : kGreedy looks at no groups; kGroupLimitedGreedy keeps the topk_group groups
-///   with
-///                  the highest maximum of choice, kNoauxTc those with the highest sum of their two
+///   groups       : kGreedy looks at none; kGroupLimitedGreedy keeps the topk_group groups with the
+///                  highest maximum of choice, kNoauxTc those with the highest sum of their two
 ///                  best; experts of other groups can't be chosen
 ///   expert_ids   = the experts with the highest choice, in falling order; ties to the lower id
 ///   weights      = scores of those (never the bias), divided by (their sum + 1e-20) when

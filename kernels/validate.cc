@@ -76,6 +76,7 @@ void Validate(const MlaProjectArgs& args) {
   ValidateWeight(weights.kv_a_proj_with_mqa, kv_lora_rank + rope_dim, hidden_size);
   CHECK_LT(rope_dim, args.q.extent(2));
   CHECK_EQ(args.q.extent(0), num_tokens);
+  CHECK_EQ(args.q.strides[1], args.q.extent(2));
   CHECK_EQ(args.slots.extent(0), num_tokens);
   CHECK_GT(args.rms_norm_eps, 0.0F);
   ValidateAngles(args.angles, num_tokens, rope_dim);

@@ -8,7 +8,8 @@ void ProjectQueries(const VectorKernels& vector,
                     ExecutionContext& context) {
   const MlaProjectWeights& weights = args.weights;
   const int64_t num_tokens = args.x.extent(0);
-  const TensorView<float, 2> q = MakeView(args.q.data, num_tokens, weights.q_b_proj.rows);
+  const TensorView<float, 2> q = {
+      args.q.data, {num_tokens, weights.q_b_proj.rows}, {args.q.strides[0], 1}};
   TensorView<const float, 2> input = args.x;
   if (const int64_t q_lora_rank = weights.q_a_layernorm.extent(0); q_lora_rank > 0) {
     const auto latent = context.scratch.Allocate<float>(num_tokens, q_lora_rank);

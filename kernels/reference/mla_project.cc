@@ -7,7 +7,8 @@ namespace {
 void ProjectQueries(const MlaProjectArgs& args, ExecutionContext& context) {
   const MlaProjectWeights& weights = args.weights;
   const int64_t num_tokens = args.x.extent(0);
-  const TensorView<float, 2> q = MakeView(args.q.data, num_tokens, weights.q_b_proj.rows);
+  const TensorView<float, 2> q = {
+      args.q.data, {num_tokens, weights.q_b_proj.rows}, {args.q.strides[0], 1}};
   const int64_t q_lora_rank = weights.q_a_layernorm.extent(0);
   if (q_lora_rank == 0) {
     Linear({.x = args.x, .weight = weights.q_b_proj, .output = Output::kStore, .y = q}, context);

@@ -17,8 +17,8 @@ void MlaAttention(const MlaAttentionArgs& args, ExecutionContext& context);
 void MoeRoute(const MoeRouteArgs& args, ExecutionContext& context);
 void MoeExperts(const MoeExpertsArgs& args, ExecutionContext& context);
 
-/// One token's choice of experts from its scores; the part of MoeRoute after the scores.
-/// `scores` [n_routed_experts] is overwritten with the biased choice values.
+/// One token's choice of experts from its logits; the part of MoeRoute after the product.
+/// `scores` [n_routed_experts] holds the logits and is overwritten with their scores.
 void ChooseExperts(const MoeRouteArgs& args, int64_t token, std::span<float> scores);
 
 /// The element at [slot, column] of a cache.

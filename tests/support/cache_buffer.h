@@ -1,0 +1,34 @@
+#pragma once
+
+#include <cstdint>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "kernels/latent_cache.h"
+
+namespace hadal::test {
+
+/// Owns a latent cache. Rows that were never set hold the guard pattern, which reads as NaN.
+class CacheBuffer {
+ public:
+  CacheBuffer(DType dtype, int64_t num_blocks, int64_t block_size, int64_t row_width);
+
+  [[nodiscard]] LatentCache cache();
+
+  /// Writes one row, rounded to the cache's type.
+  void SetRow(int64_t slot, std::span<const float> row);
+  [[nodiscard]] std::vector<float> Row(int64_t slot);
+
+  /// The bytes of one row.
+  [[nodiscard]] std::string RowBytes(int64_t slot) const;
+
+  /// True when every row except those at `slots` holds the guard pattern.
+  [[nodiscard]] bool OthersUntouched(std::span<const int64_t> slots) const;
+
+ private:
+  LatentCache cache_;
+  std::vector<std::byte> storage_;
+};
+
+}  // namespace hadal::test

@@ -1,0 +1,58 @@
+#include "tests/support/kernel_runner.h"
+
+#include <algorithm>
+#include <ostream>
+
+namespace hadal::test {
+
+std::vector<std::unique_ptr<KernelRunner>> MakeRunners() {
+  std::vector<std::unique_ptr<KernelRunner>> runners;
+  for (const int32_t num_threads : {1, 2, 5}) {
+    runners.push_back(std::make_unique<KernelRunner>(num_threads));
+  }
+  return runners;
+}
+
+KernelTable TableOf(const std::string& back_end) {
+  auto table = BuildKernelTable(back_end);
+  CHECK(table.ok());
+  return *table;
+}
+
+std::vector<ParityCase> ParityCases() {
+  std::vector<ParityCase> cases;
+  for (const ParityCase& back_end : BackEndCases()) {
+    for (const WeightSpec& weights : AllWeightSpecs()) {
+      cases.push_back({.back_end = back_end.back_end, .weights = weights});
+    }
+  }
+  return cases;
+}
+
+std::vector<ParityCase> BackEndCases() {
+  std::vector<ParityCase> cases;
+  for (const std::string& name : AvailableBackEnds()) {
+    if (name != "reference") {
+      cases.push_back({.back_end = name, .weights = {.format = WeightFormat::kF32}});
+    }
+  }
+  return cases;
+}
+
+std::string NameOfBackEnd(const testing::TestParamInfo<std::string>& info) {
+  std::string name = info.param;
+  std::replace(name.begin(), name.end(), '-', '_');
+  return name;
+}
+
+std::string NameOf(const ParityCase& parity_case) {
+  std::string name = parity_case.back_end + "_" + NameOf(parity_case.weights);
+  std::replace(name.begin(), name.end(), '-', '_');
+  return name;
+}
+
+std::ostream& operator<<(std::ostream& out, const ParityCase& parity_case) {
+  return out << NameOf(parity_case);
+}
+
+}  // namespace hadal::test
