@@ -78,13 +78,6 @@ size_t MatchContraction(std::string_view text, size_t begin) {
 
 }  // namespace
 
-const std::string_view kDeepSeekV3Pattern = R"([!"#$%&'()*+,\-./:;<=>?@\[\\\]^_`{|}~][A-Za-z]+)"
-                                            "|[^\r\n\\p{L}\\p{P}\\p{S}]?[\\p{L}\\p{M}]+"
-                                            "| ?[\\p{P}\\p{S}]+[\r\n]*"
-                                            "|\\s*[\r\n]+"
-                                            "|\\s+(?!\\S)"
-                                            "|\\s+";
-
 size_t MatchDeepSeekV3(std::string_view text, size_t begin) {
   const ValidChar first = CharAt(text, begin);
   const CharClass classes = ClassOf(first.code_point);

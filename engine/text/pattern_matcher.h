@@ -14,7 +14,13 @@
 namespace hadal {
 
 /// The third pattern of DeepSeek-V3's pre-tokenizer, as tokenizer.json writes it.
-extern const std::string_view kDeepSeekV3Pattern;
+inline constexpr std::string_view kDeepSeekV3Pattern =
+    R"([!"#$%&'()*+,\-./:;<=>?@\[\\\]^_`{|}~][A-Za-z]+)"
+    "|[^\r\n\\p{L}\\p{P}\\p{S}]?[\\p{L}\\p{M}]+"
+    "| ?[\\p{P}\\p{S}]+[\r\n]*"
+    "|\\s*[\r\n]+"
+    "|\\s+(?!\\S)"
+    "|\\s+";
 
 /// The end of the match of kDeepSeekV3Pattern at `begin`; `begin` when there is none.
 size_t MatchDeepSeekV3(std::string_view text, size_t begin);

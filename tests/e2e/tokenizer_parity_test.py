@@ -227,7 +227,7 @@ def tokenizer_path(request, tmp_path_factory):
     return train(pre_tokenizers.Sequence(steps + [byte_level(False, False)]), path)
 
 
-def without_added_tokens(path, tokenizer, strings):
+def without_added_tokens(tokenizer, strings):
     """The strings that hold no added token's text: the package would make that token of it."""
     added = [t.content for t in tokenizer.get_added_tokens_decoder().values()]
     return [s for s in strings if not any(a in s for a in added)]
@@ -251,7 +251,7 @@ def test_random_strings(tokenizer_path):
     generator = Strings(random.Random(seed()))
     tokenizer = Tokenizer.from_file(str(tokenizer_path))
     strings = [""] + [generator.one() for _ in range(NUM_STRINGS)]
-    strings = without_added_tokens(tokenizer_path, tokenizer, strings)
+    strings = without_added_tokens(tokenizer, strings)
     assert len(strings) >= 20_000
     driver = Driver(tokenizer_path)
     ids = assert_same_ids(tokenizer, driver, strings)
