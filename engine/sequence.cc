@@ -13,7 +13,11 @@ absl::StatusOr<Sequence> Sequence::Create(const Args& args) {
   CHECK_GT(args.chunk_tokens, 0);
   const int64_t num_blocks = (args.max_tokens + kBlockSize - 1) / kBlockSize;
   ASSIGN_OR_RETURN(KvCache cache,
-                   KvCache::Create(args.model.config(), args.cache_dtype, num_blocks, CpuDevice()));
+                   KvCache::Create({.config = args.model.config(),
+                                    .mtp = MtpCache::kNone,
+                                    .dtype = args.cache_dtype,
+                                    .num_blocks = num_blocks,
+                                    .device = CpuDevice()}));
   return Sequence(args, std::move(cache));
 }
 

@@ -4,6 +4,7 @@
 #include <variant>
 
 #include "server/cli/commands.h"
+#include "server/cli/exit_code.h"
 #include "server/cli/parse_arguments.h"
 
 int main(int argc, char** argv) {
@@ -12,5 +13,5 @@ int main(int argc, char** argv) {
     return static_cast<int>(*exit_code);
   }
   const auto run = [](const auto& options) { return hadal::RunCommand(options); };
-  return static_cast<int>(std::visit(run, std::get<hadal::Command>(parsed)));
+  return static_cast<int>(hadal::Finish(std::visit(run, std::get<hadal::Command>(parsed))));
 }

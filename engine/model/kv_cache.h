@@ -3,6 +3,7 @@
 #include <cstdint>
 #include <vector>
 
+#include "base/check.h"
 #include "base/status.h"
 #include "engine/api/forward_batch.h"
 #include "engine/checkpoint/model_config.h"
@@ -11,19 +12,27 @@
 
 namespace hadal {
 
-/// The paged latent cache of all layers, MTP layers included: `num_blocks` blocks of kBlockSize
-/// rows in each layer, a block id naming the same block in all of them. Written by the step that
-/// runs.
+/// Whether a cache has rows for the MTP layers too: only drafting needs them.
+enum class MtpCache : int8_t { kNone, kIncluded };
+
+/// The paged latent cache of a model's layers: `num_blocks` blocks of kBlockSize rows in each
+/// layer, a block id naming the same block in all of them. Written by the step that runs.
 class KvCache {
  public:
-  /// `dtype` is kBf16 or kF32. ResourceExhausted when the device has no room.
-  static absl::StatusOr<KvCache> Create(const ModelConfig& config,
-                                        DType dtype,
-                                        int64_t num_blocks,
-                                        const Device& device);
+  struct Args {
+    const ModelConfig& config;
+    MtpCache mtp;
+    DType dtype;  // kBf16 or kF32
+    int64_t num_blocks;
+    const Device& device;
+  };
+
+  /// ResourceExhausted when the device has no room.
+  static absl::StatusOr<KvCache> Create(const Args& args);
 
   /// Layer i's cache; MTP layers follow the others.
-  [[nodiscard]] const LatentCache& layer(int64_t i) const {
+  [[nodiscard]] const LatentCache& layer(int64_t i) {
+    CHECK(i >= 0 && i < std::ssize(layers_));
     return layers_[static_cast<size_t>(i)];
   }
   [[nodiscard]] int64_t num_blocks() const { return layers_.front().num_blocks; }

@@ -1,11 +1,41 @@
 #include "engine/model/model.h"
 
-#include <algorithm>
-
 #include "base/check.h"
 #include "engine/model/decoder_layer.h"
 
 namespace hadal {
+
+namespace {
+
+// CHECKs what forward_batch.h says of a batch, and that it stays inside vocabulary and cache: a
+// scheduler's mistake must not become another sequence's memory.
+void CheckBatch(const ForwardBatch& batch, const ModelConfig& config, const KvCache& cache) {
+  CHECK_EQ(std::ssize(batch.positions), batch.num_tokens());
+  CHECK_EQ(std::ssize(batch.slots), batch.num_tokens());
+  CHECK_EQ(std::ssize(batch.block_tables), batch.num_sequences() * batch.max_blocks);
+  CHECK_EQ(batch.query_starts.front(), 0);
+  CHECK_EQ(batch.query_starts.back(), batch.num_tokens());
+  for (int64_t s = 0; s < batch.num_sequences(); ++s) {
+    const int32_t* blocks = batch.block_tables.data() + s * batch.max_blocks;
+    const int64_t begin = batch.query_starts[static_cast<size_t>(s)];
+    const int64_t end = batch.query_starts[static_cast<size_t>(s + 1)];
+    CHECK_LE(begin, end);
+    for (int64_t t = begin; t < end; ++t) {
+      const auto i = static_cast<size_t>(t);
+      const int64_t position = batch.positions[i];
+      CHECK(batch.token_ids[i] >= 0 && batch.token_ids[i] < config.vocab_size);
+      CHECK(position >= 0 && position / kBlockSize < batch.max_blocks);
+      CHECK(t == begin || position == int64_t{batch.positions[i - 1]} + 1);
+      CHECK_EQ(batch.slots[i], blocks[position / kBlockSize] * kBlockSize + position % kBlockSize);
+    }
+    const int64_t last = begin < end ? batch.positions[static_cast<size_t>(end - 1)] : -1;
+    for (int64_t i = 0; i * kBlockSize <= last; ++i) {
+      CHECK(blocks[i] >= 0 && blocks[i] < cache.num_blocks());
+    }
+  }
+}
+
+}  // namespace
 
 Model::Model(const Args& args)
     : args_(args), rope_(args.config), softmax_scale_(SoftmaxScale(args.config)) {}
@@ -13,15 +43,8 @@ Model::Model(const Args& args)
 Step Model::MakeStep(const ForwardBatch& batch,
                      const KvCache& cache,
                      ExecutionContext& context) const {
+  CheckBatch(batch, args_.config, cache);
   const int64_t num_tokens = batch.num_tokens();
-  CHECK_EQ(std::ssize(batch.positions), num_tokens);
-  CHECK_EQ(std::ssize(batch.slots), num_tokens);
-  CHECK_EQ(std::ssize(batch.block_tables), batch.num_sequences() * batch.max_blocks);
-  for (int64_t t = 0; t < num_tokens; ++t) {
-    const auto i = static_cast<size_t>(t);
-    CHECK(batch.token_ids[i] >= 0 && batch.token_ids[i] < args_.config.vocab_size);
-    CHECK(batch.slots[i] >= 0 && batch.slots[i] < cache.num_blocks() * kBlockSize);
-  }
   return {
       .config = args_.config,
       .kernels = args_.kernels,
@@ -37,7 +60,7 @@ Step Model::MakeStep(const ForwardBatch& batch,
 }
 
 void Model::Forward(const ForwardBatch& batch,
-                    const KvCache& cache,
+                    KvCache& cache,
                     ExecutionContext& context,
                     const TensorView<float, 2>& hidden) const {
   const ScratchScope scope(context.scratch);
@@ -57,7 +80,7 @@ void Model::Forward(const ForwardBatch& batch,
 void Model::ForwardMtp(int64_t mtp_layer,
                        const ForwardBatch& batch,
                        const TensorView<const float, 2>& previous,
-                       const KvCache& cache,
+                       KvCache& cache,
                        ExecutionContext& context,
                        const TensorView<float, 2>& hidden) const {
   CHECK(mtp_layer >= 0 && mtp_layer < std::ssize(args_.weights.mtp));

@@ -35,7 +35,7 @@ class Model {
   /// [num_tokens, hidden_size] the last hidden states, after `model.norm`.
   /// REQUIRES: ids inside the vocabulary; tables and slots inside the cache.
   void Forward(const ForwardBatch& batch,
-               const KvCache& cache,
+               KvCache& cache,
                ExecutionContext& context,
                const TensorView<float, 2>& hidden) const;
 
@@ -49,7 +49,7 @@ class Model {
   void ForwardMtp(int64_t mtp_layer,
                   const ForwardBatch& batch,
                   const TensorView<const float, 2>& previous,
-                  const KvCache& cache,
+                  KvCache& cache,
                   ExecutionContext& context,
                   const TensorView<float, 2>& hidden) const;
 

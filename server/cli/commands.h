@@ -1,25 +1,25 @@
 #pragma once
 
-#include "server/cli/exit_code.h"
+#include "base/status.h"
 #include "server/cli/options.h"
 
-// The commands. Each prints its result to stdout, and errors to stderr.
+// The commands. Each prints its result to stdout; exit_code.h says what becomes of errors.
 
 namespace hadal {
 
 /// Streams text as it is generated; with JSON, one object at the end.
-ExitCode RunCommand(const GenerateOptions& options);
+absl::Status RunCommand(const GenerateOptions& options);
 
 /// Shows family, layers, parameters, formats and a memory plan; allocates nothing of that size.
-ExitCode RunCommand(const InspectOptions& options);
+absl::Status RunCommand(const InspectOptions& options);
 
 /// Shows ids and pieces.
-ExitCode RunCommand(const TokenizeOptions& options);
+absl::Status RunCommand(const TokenizeOptions& options);
 
 /// Prints the text of ids, special tokens included.
-ExitCode RunCommand(const DetokenizeOptions& options);
+absl::Status RunCommand(const DetokenizeOptions& options);
 
 /// Log-probabilities of every token but the first, and the perplexity.
-ExitCode RunCommand(const ScoreOptions& options);
+absl::Status RunCommand(const ScoreOptions& options);
 
 }  // namespace hadal

@@ -1,6 +1,6 @@
 #pragma once
 
-#include <string_view>
+#include <utility>
 
 #include "base/status.h"
 
@@ -14,10 +14,20 @@ enum class ExitCode : int {
   kBadCheckpoint = 78,  // a checkpoint or configuration that cannot be used
 };
 
-/// Prints "hadal: error: message" to stderr and returns `code`.
-ExitCode Fail(ExitCode code, const absl::Status& status);
+/// `status` as a fault of the checkpoint: the program will return kBadCheckpoint, unless the status
+/// says that memory ran out or Hadal itself is at fault.
+absl::Status CheckpointFault(absl::Status status);
 
-/// Fail with the code that fits a failure while running: bad input is the user's to mend.
-ExitCode FailRunning(const absl::Status& status);
+template <typename T>
+absl::StatusOr<T> CheckpointFault(absl::StatusOr<T> value) {
+  if (value.ok()) {
+    return value;
+  }
+  return CheckpointFault(std::move(value).status());
+}
+
+/// Prints "hadal: error: message" to stderr when `status` is not OK, and says what to return: what
+/// CheckpointFault marked is that; other errors about arguments and input are the user's to mend.
+ExitCode Finish(const absl::Status& status);
 
 }  // namespace hadal

@@ -9,6 +9,7 @@
 #include "engine/checkpoint/generation_config.h"
 #include "kernels/kernel_registry.h"
 #include "server/cli/commands.h"
+#include "server/cli/exit_code.h"
 #include "server/cli/generation.h"
 #include "server/cli/json_output.h"
 #include "server/cli/loaded_model.h"
@@ -112,71 +113,48 @@ uint64_t FreshSeed() {
 
 }  // namespace
 
-ExitCode RunCommand(const GenerateOptions& options) {
+absl::Status RunCommand(const GenerateOptions& options) {
   // 1. What does not need the weights comes first, so that mistakes show at once.
-  auto config = ReadModelConfig(options.model.model);
-  if (!config.ok()) {
-    return Fail(ExitCode::kBadCheckpoint, config.status());
-  }
+  const std::string& dir = options.model.model;
+  ASSIGN_OR_RETURN(const ModelConfig config, CheckpointFault(ReadModelConfig(dir)));
   SamplingParams sampling = options.sampling;
   sampling.seed = options.seed.has_value() ? *options.seed : FreshSeed();
-  if (const absl::Status valid = ValidateSamplingParams(sampling, config->vocab_size);
-      !valid.ok()) {
-    return Fail(ExitCode::kUsage, valid);
-  }
-  const auto kernels = BuildKernelTable(options.model.kernels);
-  if (!kernels.ok()) {
-    return Fail(ExitCode::kUsage, kernels.status());
-  }
-  auto text_model = OpenTextModel(options);
-  if (!text_model.ok()) {
-    return Fail(ExitCode::kBadCheckpoint, text_model.status());
-  }
-  auto stop_token_ids = StopTokenIds(options, *config, *text_model);
-  if (!stop_token_ids.ok()) {
-    return Fail(ExitCode::kBadCheckpoint, stop_token_ids.status());
-  }
-  auto prompt = ReadPrompt(options.prompt, *text_model);
-  if (!prompt.ok()) {
-    return FailRunning(prompt.status());
-  }
-  if (const absl::Status valid = CheckPrompt(*config, *prompt); !valid.ok()) {
-    return Fail(ExitCode::kUsage, valid);
-  }
+  RETURN_IF_ERROR(ValidateSamplingParams(sampling, config.vocab_size));
+  ASSIGN_OR_RETURN(const KernelTable kernels, BuildKernelTable(options.model.kernels));
+  ASSIGN_OR_RETURN(StopMatcher stop_matcher, StopMatcher::Create(options.stop_strings));
+  ASSIGN_OR_RETURN(const std::optional<TextModel> text_model, OpenTextModel(options));
+  ASSIGN_OR_RETURN(const std::vector<TokenId> stop_token_ids,
+                   StopTokenIds(options, config, text_model));
+  ASSIGN_OR_RETURN(const std::vector<TokenId> prompt, ReadPrompt(options.prompt, text_model));
+  RETURN_IF_ERROR(CheckPrompt(config, prompt));
 
   // 2. The model.
-  auto loaded = LoadedModel::Load(options.model, *kernels);
-  if (!loaded.ok()) {
-    return Fail(ExitCode::kBadCheckpoint, loaded.status());
-  }
-  const int64_t num_prompt_tokens = std::ssize(*prompt);
+  ASSIGN_OR_RETURN(const std::unique_ptr<LoadedModel> loaded,
+                   LoadedModel::Load(options.model, kernels));
+  const int64_t num_prompt_tokens = std::ssize(prompt);
   const int64_t max_tokens =
-      std::min(options.max_tokens, config->max_position_embeddings - num_prompt_tokens);
-  auto sequence = (*loaded)->NewSequence(num_prompt_tokens + max_tokens);
-  if (!sequence.ok()) {
-    return FailRunning(sequence.status());
-  }
+      std::min(options.max_tokens, config.max_position_embeddings - num_prompt_tokens);
+  ASSIGN_OR_RETURN(Sequence sequence, loaded->NewSequence(num_prompt_tokens + max_tokens));
 
   // 3. Text goes out as it comes, unless the whole answer is wanted as JSON.
-  const Tokenizer* tokenizer = text_model->has_value() ? &(*text_model)->tokenizer() : nullptr;
-  const auto generation = Generate({.sequence = *sequence,
-                                    .prompt = *prompt,
-                                    .max_tokens = max_tokens,
-                                    .sampling = sampling,
-                                    .stop_token_ids = *stop_token_ids,
-                                    .stop_strings = options.stop_strings,
-                                    .tokenizer = tokenizer},
-                                   [&options](std::string_view text) {
-                                     if (options.format == OutputFormat::kText) {
-                                       std::fwrite(text.data(), 1, text.size(), stdout);
-                                       std::fflush(stdout);
-                                     }
-                                   });
-  if (!generation.ok()) {
-    return FailRunning(generation.status());
-  }
-  PrintResult(options, sampling, num_prompt_tokens, *generation, tokenizer);
-  return ExitCode::kOk;
+  const auto stream = [&options](std::string_view text) {
+    if (options.format == OutputFormat::kText) {
+      std::fwrite(text.data(), 1, text.size(), stdout);
+      std::fflush(stdout);
+    }
+  };
+  const Tokenizer* tokenizer = text_model.has_value() ? &text_model->tokenizer() : nullptr;
+  ASSIGN_OR_RETURN(const Generation generation,
+                   Generate({.sequence = sequence,
+                             .prompt = prompt,
+                             .max_tokens = max_tokens,
+                             .sampling = sampling,
+                             .stop_token_ids = stop_token_ids,
+                             .stop_matcher = std::move(stop_matcher),
+                             .tokenizer = tokenizer},
+                            stream));
+  PrintResult(options, sampling, num_prompt_tokens, generation, tokenizer);
+  return absl::OkStatus();
 }
 
 }  // namespace hadal

@@ -48,12 +48,11 @@ std::string_view NameOf(FinishReason reason) {
   return reason == FinishReason::kStop ? "stop" : "length";
 }
 
-absl::StatusOr<Generation> Generate(const GenerationArgs& args,
+absl::StatusOr<Generation> Generate(GenerationArgs args,
                                     absl::FunctionRef<void(std::string_view)> emit) {
-  ASSIGN_OR_RETURN(StopMatcher stop_matcher, StopMatcher::Create(args.stop_strings));
   std::optional<TextOutput> output;
   if (args.tokenizer != nullptr) {
-    output.emplace(*args.tokenizer, std::move(stop_matcher), emit);
+    output.emplace(*args.tokenizer, std::move(args.stop_matcher), emit);
   }
   TokenCounts counts;
   counts.AddPrompt(args.prompt);

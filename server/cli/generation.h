@@ -32,13 +32,13 @@ struct GenerationArgs {
   int64_t max_tokens;
   const SamplingParams& sampling;
   const std::vector<TokenId>& stop_token_ids;
-  const std::vector<std::string>& stop_strings;
-  const Tokenizer* tokenizer;  // null: tokens only; then stop_strings must be empty
+  StopMatcher stop_matcher;    // new
+  const Tokenizer* tokenizer;  // null: tokens only, no text to match
 };
 
 /// Generates one sequence. Calls `emit` with each piece of text as soon as it can't change any
 /// more. InvalidArgument for an empty stop string; the errors of Sample.
-absl::StatusOr<Generation> Generate(const GenerationArgs& args,
+absl::StatusOr<Generation> Generate(GenerationArgs args,
                                     absl::FunctionRef<void(std::string_view text)> emit);
 
 }  // namespace hadal

@@ -7,6 +7,7 @@
 #include "engine/checkpoint/model_summary.h"
 #include "engine/model/kv_cache.h"
 #include "server/cli/commands.h"
+#include "server/cli/exit_code.h"
 #include "server/cli/json_output.h"
 
 namespace hadal {
@@ -17,6 +18,7 @@ struct Report {
   ModelConfig config;
   ModelSummary summary;
   bool has_weights = false;
+  bool mtp_dropped = false;             // config.json has MTP layers that the files do not hold
   std::map<DType, DTypeTotal> weights;  // as stored, or as published when there are none
   DType cache_dtype = DType::kBf16;
   int64_t cache_bytes_per_token = 0;
@@ -42,6 +44,7 @@ absl::StatusOr<Report> MakeReport(const InspectOptions& options) {
     ASSIGN_OR_RETURN(const Checkpoint checkpoint, Checkpoint::Open(options.model));
     report.config = checkpoint.config();
     report.weights = StoredTotals(checkpoint);
+    report.mtp_dropped = checkpoint.mtp_dropped();
   } else {
     ASSIGN_OR_RETURN(report.config, ReadModelConfig(options.model));
   }
@@ -103,13 +106,13 @@ boost::json::object ToJson(const Report& report) {
             {"fits", report.plan.Fits()}}}};
 }
 
-// "671.026 B", "62.3 M".
+// "671.026 B", "1.234 M".
 std::string Count(int64_t count) {
   return count >= 10'000'000 ? absl::StrFormat("%.3f B", static_cast<double>(count) / 1e9)
                              : absl::StrFormat("%.3f M", static_cast<double>(count) / 1e6);
 }
 
-// "688.575 GB", "1.2 MB".
+// "688.575 GB", "1.234 MB".
 std::string Bytes(int64_t bytes) {
   return bytes >= 10'000'000 ? absl::StrFormat("%.3f GB", static_cast<double>(bytes) / 1e9)
                              : absl::StrFormat("%.3f MB", static_cast<double>(bytes) / 1e6);
@@ -153,6 +156,9 @@ void PrintReport(const Report& report) {
                             Count(parameters.active),
                             Count(parameters.active_without_embedding),
                             Count(parameters.active_without_tables)));
+  if (report.mtp_dropped) {
+    PrintLine("MTP", "announced by config.json, but no file holds it: not used");
+  }
   if (parameters.mtp > 0) {
     PrintLine("MTP", absl::StrFormat("%s parameters besides", Count(parameters.mtp)));
   }
@@ -175,17 +181,14 @@ void PrintReport(const Report& report) {
 
 }  // namespace
 
-ExitCode RunCommand(const InspectOptions& options) {
-  const auto report = MakeReport(options);
-  if (!report.ok()) {
-    return Fail(ExitCode::kBadCheckpoint, report.status());
-  }
+absl::Status RunCommand(const InspectOptions& options) {
+  ASSIGN_OR_RETURN(const Report report, CheckpointFault(MakeReport(options)));
   if (options.format == OutputFormat::kJson) {
-    PrintJson(ToJson(*report));
+    PrintJson(ToJson(report));
   } else {
-    PrintReport(*report);
+    PrintReport(report);
   }
-  return ExitCode::kOk;
+  return absl::OkStatus();
 }
 
 }  // namespace hadal

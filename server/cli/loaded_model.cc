@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "server/cli/exit_code.h"
 #include "server/cli/progress_bar.h"
 
 namespace hadal {
@@ -21,7 +22,7 @@ LoadedModel::LoadedModel(const ModelOptions& options, Checkpoint checkpoint)
 
 absl::StatusOr<std::unique_ptr<LoadedModel>> LoadedModel::Load(const ModelOptions& options,
                                                                const KernelTable& kernels) {
-  ASSIGN_OR_RETURN(Checkpoint checkpoint, Checkpoint::Open(options.model));
+  ASSIGN_OR_RETURN(Checkpoint checkpoint, CheckpointFault(Checkpoint::Open(options.model)));
   std::unique_ptr<LoadedModel> loaded(new LoadedModel(options, std::move(checkpoint)));
   loaded->kernels_ = kernels;
   ProgressBar progress("loading");

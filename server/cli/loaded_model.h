@@ -18,7 +18,7 @@ namespace hadal {
 class LoadedModel {
  public:
   /// Opens and reads the checkpoint, with a progress bar when stderr is a terminal. The errors of
-  /// Checkpoint::Open and Weights::Load.
+  /// Checkpoint::Open and Weights::Load, as CheckpointFaults.
   static absl::StatusOr<std::unique_ptr<LoadedModel>> Load(const ModelOptions& options,
                                                            const KernelTable& kernels);
 

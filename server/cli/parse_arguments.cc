@@ -96,6 +96,8 @@ void AddGenerate(CLI::App& app, GenerateOptions& options) {
   source->require_option(1);
   AddSamplingFlags(app, options);
   AddJsonFlag(app, options.format);
+  app.get_option("--logprobs")->needs("--json");
+  app.get_option("--stop")->excludes("--ids");
 }
 
 void AddInspect(CLI::App& app, InspectOptions& options) {
@@ -168,7 +170,7 @@ std::variant<Command, ExitCode> ParseArguments(std::span<char* const> arguments)
       return app.exit(error) == 0 ? ExitCode::kOk : ExitCode::kUsage;
     }
   } catch (const std::exception& error) {
-    return Fail(ExitCode::kUsage, InvalidArgument("%s", error.what()));
+    return Finish(InvalidArgument("%s", error.what()));
   }
   return *chosen;
 }

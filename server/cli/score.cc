@@ -10,6 +10,7 @@
 #include "engine/sample/logprobs.h"
 #include "kernels/kernel_registry.h"
 #include "server/cli/commands.h"
+#include "server/cli/exit_code.h"
 #include "server/cli/json_output.h"
 #include "server/cli/loaded_model.h"
 #include "server/cli/text_model.h"
@@ -83,50 +84,30 @@ void PrintAsJson(const std::vector<TokenId>& ids,
 
 }  // namespace
 
-ExitCode RunCommand(const ScoreOptions& options) {
-  const auto config = ReadModelConfig(options.model.model);
-  if (!config.ok()) {
-    return Fail(ExitCode::kBadCheckpoint, config.status());
-  }
-  const auto kernels = BuildKernelTable(options.model.kernels);
-  if (!kernels.ok()) {
-    return Fail(ExitCode::kUsage, kernels.status());
-  }
+absl::Status RunCommand(const ScoreOptions& options) {
+  ASSIGN_OR_RETURN(const ModelConfig config, CheckpointFault(ReadModelConfig(options.model.model)));
+  ASSIGN_OR_RETURN(const KernelTable kernels, BuildKernelTable(options.model.kernels));
   std::optional<TextModel> text_model;
   if (options.ids_file.empty()) {
-    auto opened = TextModel::Open(options.model.model);
-    if (!opened.ok()) {
-      return Fail(ExitCode::kBadCheckpoint, opened.status());
-    }
-    text_model = *std::move(opened);
+    ASSIGN_OR_RETURN(text_model, TextModel::Open(options.model.model));
   }
-  const auto ids = ReadTokens(options, text_model);
-  if (!ids.ok()) {
-    return FailRunning(ids.status());
-  }
-  if (const absl::Status valid = CheckPrompt(*config, *ids); !valid.ok()) {
-    return Fail(ExitCode::kUsage, valid);
-  }
-  auto loaded = LoadedModel::Load(options.model, *kernels);
-  if (!loaded.ok()) {
-    return Fail(ExitCode::kBadCheckpoint, loaded.status());
-  }
-  const auto logprobs = ScoreTokens(**loaded, *ids);
-  if (!logprobs.ok()) {
-    return FailRunning(logprobs.status());
-  }
+  ASSIGN_OR_RETURN(const std::vector<TokenId> ids, ReadTokens(options, text_model));
+  RETURN_IF_ERROR(CheckPrompt(config, ids));
+  ASSIGN_OR_RETURN(const std::unique_ptr<LoadedModel> loaded,
+                   LoadedModel::Load(options.model, kernels));
+  ASSIGN_OR_RETURN(const std::vector<double> logprobs, ScoreTokens(*loaded, ids));
   double sum = 0;
-  for (const double logprob : *logprobs) {
+  for (const double logprob : logprobs) {
     sum += logprob;
   }
   const double perplexity =
-      logprobs->empty() ? 1.0 : std::exp(-sum / static_cast<double>(logprobs->size()));
+      logprobs.empty() ? 1.0 : std::exp(-sum / static_cast<double>(logprobs.size()));
   if (options.format == OutputFormat::kJson) {
-    PrintAsJson(*ids, *logprobs, perplexity);
+    PrintAsJson(ids, logprobs, perplexity);
   } else {
-    PrintText(*ids, *logprobs, perplexity, text_model);
+    PrintText(ids, logprobs, perplexity, text_model);
   }
-  return ExitCode::kOk;
+  return absl::OkStatus();
 }
 
 }  // namespace hadal

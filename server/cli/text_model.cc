@@ -6,10 +6,15 @@
 
 #include "base/json.h"
 #include "engine/text/chat_json.h"
+#include "server/cli/exit_code.h"
 
 namespace hadal {
 
 absl::StatusOr<TextModel> TextModel::Open(const std::string& dir) {
+  return CheckpointFault(Read(dir));
+}
+
+absl::StatusOr<TextModel> TextModel::Read(const std::string& dir) {
   ASSIGN_OR_RETURN(ModelConfig config, ReadModelConfig(dir));
   ASSIGN_OR_RETURN(Tokenizer tokenizer, Tokenizer::FromFile(dir + "/tokenizer.json"));
   ASSIGN_OR_RETURN(TokenizerConfig tokenizer_config,
@@ -40,14 +45,15 @@ absl::StatusOr<std::vector<TokenId>> TextModel::EncodeText(std::string_view text
 }
 
 absl::StatusOr<ChatPrompt> TextModel::EncodeChatFile(const std::string& path) const {
+  ASSIGN_OR_RETURN(
+      const ChatFormat format,
+      CheckpointFault(DetectChatFormat(tokenizer_, tokenizer_config_, config_.model_type)));
   ASSIGN_OR_RETURN(const boost::json::value body, ParseJsonFile(path, kMaxInputFileBytes));
-  absl::StatusOr<ChatRequest> request = ReadChatRequest(body);
-  if (!request.ok()) {
-    return Annotate(request.status(), path);
-  }
-  ASSIGN_OR_RETURN(const ChatFormat format,
-                   DetectChatFormat(tokenizer_, tokenizer_config_, config_.model_type));
-  return EncodeChat(format, *request);
+  const absl::StatusOr<ChatRequest> request = ReadChatRequest(body);
+  RETURN_IF_ERROR(Annotate(request.status(), path));
+  absl::StatusOr<ChatPrompt> prompt = EncodeChat(format, *request);
+  RETURN_IF_ERROR(Annotate(prompt.status(), path));
+  return prompt;
 }
 
 std::vector<TokenId> TextModel::EosTokenIds() const {

@@ -14,7 +14,8 @@ namespace hadal {
 /// The text side of a checkpoint folder: config, tokenizer, and how it writes conversations.
 class TextModel {
  public:
-  /// Errors name the file. InvalidArgument when a token's id exceeds the model's vocabulary.
+  /// Errors name the file and are CheckpointFaults. InvalidArgument when a token's id exceeds the
+  /// model's vocabulary.
   static absl::StatusOr<TextModel> Open(const std::string& dir);
 
   [[nodiscard]] const Tokenizer& tokenizer() const { return tokenizer_; }
@@ -23,13 +24,16 @@ class TextModel {
   /// asks for one.
   [[nodiscard]] absl::StatusOr<std::vector<TokenId>> EncodeText(std::string_view text) const;
 
-  /// The prompt of a chat request file.
+  /// The prompt of a chat request file, as the checkpoint's format has it. Errors name the file;
+  /// a format that is unknown is a CheckpointFault.
   [[nodiscard]] absl::StatusOr<ChatPrompt> EncodeChatFile(const std::string& path) const;
 
   /// Tokens that end an answer, by tokenizer_config.json and config.json.
   [[nodiscard]] std::vector<TokenId> EosTokenIds() const;
 
  private:
+  static absl::StatusOr<TextModel> Read(const std::string& dir);
+
   TextModel(ModelConfig config, Tokenizer tokenizer, TokenizerConfig tokenizer_config)
       : config_(std::move(config)),
         tokenizer_(std::move(tokenizer)),

@@ -41,51 +41,39 @@ absl::StatusOr<Tokens> ReadTokens(const TokenizeOptions& options, const TextMode
 
 }  // namespace
 
-ExitCode RunCommand(const TokenizeOptions& options) {
-  const auto text_model = TextModel::Open(options.model);
-  if (!text_model.ok()) {
-    return Fail(ExitCode::kBadCheckpoint, text_model.status());
-  }
-  const auto tokens = ReadTokens(options, *text_model);
-  if (!tokens.ok()) {
-    return FailRunning(tokens.status());
-  }
-  const Tokenizer& tokenizer = text_model->tokenizer();
+absl::Status RunCommand(const TokenizeOptions& options) {
+  ASSIGN_OR_RETURN(const TextModel text_model, TextModel::Open(options.model));
+  ASSIGN_OR_RETURN(const Tokens tokens, ReadTokens(options, text_model));
+  const Tokenizer& tokenizer = text_model.tokenizer();
   if (options.format == OutputFormat::kJson) {
     boost::json::array pieces;
-    for (const TokenId id : tokens->ids) {
+    for (const TokenId id : tokens.ids) {
       pieces.push_back(boost::json::value(PieceText(tokenizer, id)));
     }
-    boost::json::object result = {
-        {"ids", boost::json::array(tokens->ids.begin(), tokens->ids.end())},
-        {"pieces", std::move(pieces)}};
-    if (tokens->prompt.has_value()) {
-      result["prompt"] = *tokens->prompt;
+    boost::json::object result = {{"ids", boost::json::array(tokens.ids.begin(), tokens.ids.end())},
+                                  {"pieces", std::move(pieces)}};
+    if (tokens.prompt.has_value()) {
+      result["prompt"] = *tokens.prompt;
     }
     PrintJson(result);
-    return ExitCode::kOk;
+    return absl::OkStatus();
   }
-  for (const TokenId id : tokens->ids) {
+  for (const TokenId id : tokens.ids) {
     std::printf("%d\t%s\n", id, QuotedPiece(tokenizer, id).c_str());
   }
-  return ExitCode::kOk;
+  return absl::OkStatus();
 }
 
-ExitCode RunCommand(const DetokenizeOptions& options) {
-  const auto text_model = TextModel::Open(options.model);
-  if (!text_model.ok()) {
-    return Fail(ExitCode::kBadCheckpoint, text_model.status());
-  }
-  const Tokenizer& tokenizer = text_model->tokenizer();
+absl::Status RunCommand(const DetokenizeOptions& options) {
+  ASSIGN_OR_RETURN(const TextModel text_model, TextModel::Open(options.model));
+  const Tokenizer& tokenizer = text_model.tokenizer();
   for (const TokenId id : options.ids) {
     if (id < 0 || id >= tokenizer.vocab_size()) {
-      return Fail(ExitCode::kUsage,
-                  InvalidArgument("token %d is not in the tokenizer's vocabulary", id));
+      return InvalidArgument("token %d is not in the tokenizer's vocabulary", id);
     }
   }
-  const std::string text = Decode(tokenizer, options.ids, SpecialTokens::kShow);
-  std::printf("%s\n", text.c_str());
-  return ExitCode::kOk;
+  std::printf("%s\n", Decode(tokenizer, options.ids, SpecialTokens::kShow).c_str());
+  return absl::OkStatus();
 }
 
 }  // namespace hadal

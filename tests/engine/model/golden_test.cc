@@ -117,7 +117,11 @@ TEST_P(GoldenTest, MtpLogits) {
   ModelRunner runner(golden_, "auto", MlaForm::kAuto);
   const ModelConfig& config = golden_.config();
   const int64_t num_tokens = std::ssize(prompt_) - 1;
-  auto cache = KvCache::Create(config, DType::kF32, 2, CpuDevice());
+  auto cache = KvCache::Create({.config = config,
+                                .mtp = MtpCache::kIncluded,
+                                .dtype = DType::kF32,
+                                .num_blocks = 2,
+                                .device = CpuDevice()});
   ASSERT_TRUE(cache.ok());
   std::vector<float> hidden = golden_.Floats("hidden");
   std::vector<float> logits(static_cast<size_t>(num_tokens * config.vocab_size));
@@ -147,7 +151,11 @@ TEST_P(GoldenTest, MtpLogits) {
 TEST_P(GoldenTest, ABatchOfSequencesEqualsEachAlone) {
   ModelRunner runner(golden_, "auto", MlaForm::kAuto);
   const ModelConfig& config = golden_.config();
-  auto cache = KvCache::Create(config, DType::kF32, 5, CpuDevice());
+  auto cache = KvCache::Create({.config = config,
+                                .mtp = MtpCache::kIncluded,
+                                .dtype = DType::kF32,
+                                .num_blocks = 5,
+                                .device = CpuDevice()});
   ASSERT_TRUE(cache.ok());
   const std::vector<std::vector<int32_t>> tables = {{3, 1}, {4, 0}};
   const std::vector<int64_t> lengths = {96, 70};
