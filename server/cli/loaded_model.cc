@@ -1,8 +1,12 @@
 #include "server/cli/loaded_model.h"
 
 #include <algorithm>
+#include <chrono>
 #include <utility>
 
+#include "base/clock.h"
+#include "base/log.h"
+#include "kernels/kernel_registry.h"
 #include "server/cli/exit_code.h"
 #include "server/cli/progress_bar.h"
 
@@ -22,18 +26,31 @@ LoadedModel::LoadedModel(const ModelOptions& options, Checkpoint checkpoint)
 
 absl::StatusOr<std::unique_ptr<LoadedModel>> LoadedModel::Load(const ModelOptions& options,
                                                                const KernelTable& kernels) {
+  SetLogLevel(options.log_level);
+  const SteadyClock clock;
+  const TimePoint start = clock.Now();
   ASSIGN_OR_RETURN(Checkpoint checkpoint, CheckpointFault(Checkpoint::Open(options.model)));
   std::unique_ptr<LoadedModel> loaded(new LoadedModel(options, std::move(checkpoint)));
   loaded->kernels_ = kernels;
-  ProgressBar progress("loading");
-  ASSIGN_OR_RETURN(loaded->weights_,
-                   Weights::Load(loaded->checkpoint_, [&progress](int64_t done, int64_t total) {
-                     progress.Show(done, total);
-                   }));
+  {
+    ProgressBar progress("loading");
+    ASSIGN_OR_RETURN(loaded->weights_,
+                     Weights::Load(loaded->checkpoint_, [&progress](int64_t done, int64_t total) {
+                       progress.Show(done, total);
+                     }));
+  }
   loaded->model_.emplace(Model::Args{.config = loaded->config(),
                                      .weights = *loaded->weights_,
                                      .kernels = loaded->kernels_,
                                      .mla_form = MlaForm::kAuto});
+  const std::chrono::duration<double> seconds = clock.Now() - start;
+  Log(LogLevel::kInfo,
+      absl::StrFormat("loaded %s: %d bytes in %.2f s, %d threads",
+                      options.model,
+                      loaded->checkpoint_.total_bytes(),
+                      seconds.count(),
+                      loaded->pool_.num_threads()));
+  Log(LogLevel::kInfo, "kernels: " + Describe(kernels));
   return loaded;
 }
 

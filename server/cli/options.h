@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "base/dtype.h"
+#include "base/log.h"
 #include "engine/api/sampling_params.h"
 
 namespace hadal {
@@ -20,6 +21,7 @@ struct ModelOptions {
   int32_t threads = 0;              // 0: one for each usable CPU
   std::string kernels = "auto";     // kernel_registry.h
   DType cache_dtype = DType::kF32;  // exact: one sequence needs little memory
+  LogLevel log_level = LogLevel::kWarning;
 };
 
 /// Exactly one of the three is set. Ids are a JSON file: an array, or an object with "ids".

@@ -42,6 +42,10 @@ void AddModelFlags(CLI::App& app, ModelOptions& options) {
                  "Back end, and single ops replaced: cpu-avx2,mla_attention=reference")
       ->capture_default_str();
   AddCacheDTypeFlag(app, "f32, which rounds nothing", options.cache_dtype);
+  app.add_flag_callback(
+      "--verbose",
+      [&options] { options.log_level = LogLevel::kInfo; },
+      "Log to stderr which kernels run and how long loading takes");
 }
 
 void AddJsonFlag(CLI::App& app, OutputFormat& format) {

@@ -93,6 +93,13 @@ def test_the_prompt_may_fill_the_context_and_no_more(hadal, tmp_path):
     assert "21 tokens" in error and "20" in error
 
 
+def test_verbose_logs_json_lines_about_kernels(hadal, tiny):
+    result = hadal.run("generate", "--model", tiny, "--prompt", "a", "--max-tokens", 1, "--verbose")
+    lines = [json.loads(line) for line in result.stderr.decode().splitlines()]
+    assert any("mla_attention: " in line["message"] for line in lines)
+    assert result.returncode == 0
+
+
 # ---- tokenize, detokenize, score
 
 
@@ -149,6 +156,8 @@ def test_inspect_adds_up_the_bytes_of_the_files(hadal):
     ["generate", "--model", "x", "--prompt", "a", "--max-tokens", "-1"],
     ["generate", "--model", "x", "--prompt", "a", "--cache-dtype", "int3"],
     ["generate", "--model", "x", "--prompt", "a", "--unknown"],
+    ["generate", "--model", "x", "--prompt", "a", "--logprobs", "2"],
+    ["generate", "--model", "x", "--ids", "a", "--stop", "b"],
     ["detokenize", "--model", "x", "--ids", "1,a"], ["score", "--model", "x"]])
 def test_wrong_usage_exits_with_2(hadal, arguments):
     assert hadal.error(2, *arguments)
@@ -202,6 +211,12 @@ def test_bad_checkpoints_exit_with_78(hadal, tmp_path):
     assert "model.safetensors" in hadal.error(78, "inspect", "--model", model)
     assert "model.safetensors" in hadal.error(78, "score", "--model", model, "--ids", ids)
     assert "tokenizer.json" in hadal.error(78, "tokenize", "--model", model, "--text", "x")
+
+
+def test_a_family_without_chat_format_is_the_checkpoints_fault(hadal, tmp_path):
+    model = make_checkpoint(tmp_path / "kimi", "--shape", "tiny-kimi", "--tokenizer", TOKENIZER)
+    chat = write_json(tmp_path / "chat.json", [{"role": "user", "content": "Hi"}])
+    assert "kimi_k2" in hadal.error(78, "tokenize", "--model", model, "--chat", chat)
 
 
 def test_a_tokenizer_larger_than_the_model_is_refused(hadal, tmp_path):

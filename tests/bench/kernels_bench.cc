@@ -1,0 +1,156 @@
+// Time of the ops that dominate a step, at DeepSeek-V2-Lite's widths, on the machine's best back
+// end. bytes_per_second counts weight or cache bytes read once; items_per_second counts
+// multiply-adds.
+
+#include <algorithm>
+#include <numeric>
+
+#include <benchmark/benchmark.h>
+
+#include "tests/support/kernel_runner.h"
+
+namespace hadal::test {
+namespace {
+
+constexpr int64_t kHiddenSize = 2048;
+constexpr int64_t kMoeIntermediateSize = 1408;
+
+WeightSpec SpecOf(int64_t format) {
+  return {.format = static_cast<WeightFormat>(format), .block_rows = 128, .block_cols = 128};
+}
+
+std::vector<float> Normals(Random& random, int64_t count) {
+  std::vector<float> values(static_cast<size_t>(count));
+  std::generate(values.begin(), values.end(), [&random] { return random.Normal(); });
+  return values;
+}
+
+// Arguments: number of tokens, weight format.
+void BM_Linear(benchmark::State& state) {
+  KernelRunner runner(NumUsableCpus());
+  const KernelTable table = TableOf("auto");
+  Random random(1);
+  const int64_t num_tokens = state.range(0);
+  constexpr int64_t kRows = 16 * 1024;
+  const WeightBuffer weight =
+      WeightBuffer::MakeRandom(SpecOf(state.range(1)), kRows, kHiddenSize, random);
+  std::vector<float> x = Normals(random, num_tokens * kHiddenSize);
+  std::vector<float> y(static_cast<size_t>(num_tokens * kRows));
+  const LinearArgs args = {.x = MakeView(x.data(), num_tokens, kHiddenSize),
+                           .weight = weight.matrix(),
+                           .output = Output::kStore,
+                           .y = MakeView(y.data(), num_tokens, kRows)};
+  for (auto _ : state) {
+    table.linear(args, runner.context);
+  }
+  state.SetBytesProcessed(state.iterations() * SizeBytes(weight.matrix()));
+  state.SetItemsProcessed(state.iterations() * num_tokens * kRows * kHiddenSize);
+}
+BENCHMARK(BM_Linear)
+    ->ArgsProduct({{1, 8, 128},
+                   {static_cast<int64_t>(WeightFormat::kBf16),
+                    static_cast<int64_t>(WeightFormat::kFp8Block)}})
+    ->ArgNames({"tokens", "format"})
+    ->UseRealTime();
+
+// Argument: number of tokens. 64 experts, 6 for each token.
+void BM_MoeExperts(benchmark::State& state) {
+  constexpr int64_t kExperts = 64;
+  constexpr int64_t kTopK = 6;
+  KernelRunner runner(NumUsableCpus());
+  const KernelTable table = TableOf("auto");
+  Random random(2);
+  const int64_t num_tokens = state.range(0);
+  std::vector<WeightBuffer> buffers;
+  std::vector<MlpWeights> experts;
+  const WeightSpec bf16_spec = {.format = WeightFormat::kBf16};
+  for (int64_t i = 0; i < 3 * kExperts; ++i) {
+    const bool is_down = i % 3 == 2;
+    buffers.push_back(WeightBuffer::MakeRandom(bf16_spec,
+                                               is_down ? kHiddenSize : kMoeIntermediateSize,
+                                               is_down ? kMoeIntermediateSize : kHiddenSize,
+                                               random));
+  }
+  for (size_t i = 0; i < buffers.size(); i += 3) {
+    experts.push_back({.gate_proj = buffers[i].matrix(),
+                       .up_proj = buffers[i + 1].matrix(),
+                       .down_proj = buffers[i + 2].matrix()});
+  }
+  std::vector<int32_t> expert_ids;
+  for (int64_t t = 0; t < num_tokens; ++t) {
+    const std::vector<int32_t> chosen = random.Permutation(kExperts);
+    expert_ids.insert(expert_ids.end(), chosen.begin(), chosen.begin() + kTopK);
+  }
+  std::vector<float> weights(expert_ids.size(), 1.0F / kTopK);
+  std::vector<float> x = Normals(random, num_tokens * kHiddenSize);
+  std::vector<float> y(x.size());
+  const TensorView<const MlpWeights, 1> experts_view =
+      MakeView(static_cast<const MlpWeights*>(experts.data()), kExperts);
+  const MoeExpertsArgs args = {.x = MakeView(x.data(), num_tokens, kHiddenSize),
+                               .expert_ids = MakeView(expert_ids.data(), num_tokens, kTopK),
+                               .weights = MakeView(weights.data(), num_tokens, kTopK),
+                               .experts = experts_view,
+                               .y = MakeView(y.data(), num_tokens, kHiddenSize)};
+  for (auto _ : state) {
+    table.moe_experts(args, runner.context);
+  }
+  state.SetItemsProcessed(state.iterations() * num_tokens * kTopK * 3 * kHiddenSize *
+                          kMoeIntermediateSize);
+}
+BENCHMARK(BM_MoeExperts)->Arg(1)->Arg(32)->ArgName("tokens")->UseRealTime();
+
+// Arguments: query tokens of one sequence, cached tokens before them.
+void BM_MlaAttention(benchmark::State& state) {
+  constexpr int64_t kHeads = 16;
+  constexpr int64_t kRank = 512;
+  constexpr int64_t kRope = 64;
+  constexpr int64_t kNope = 128;
+  constexpr int64_t kBlockRows = 64;
+  KernelRunner runner(NumUsableCpus());
+  const KernelTable table = TableOf("auto");
+  Random random(3);
+  const int64_t num_tokens = state.range(0);
+  const int64_t context_len = state.range(1) + num_tokens;
+  const int64_t num_blocks = (context_len + kBlockRows - 1) / kBlockRows;
+  const WeightBuffer kv_b =
+      WeightBuffer::MakeRandom({.format = WeightFormat::kBf16}, kHeads * 2 * kNope, kRank, random);
+  std::vector<bf16> rows;
+  for (const float value : Normals(random, num_blocks * kBlockRows * (kRank + kRope))) {
+    rows.push_back(ToBf16(value));
+  }
+  std::vector<int32_t> blocks(static_cast<size_t>(num_blocks));
+  std::iota(blocks.begin(), blocks.end(), 0);
+  std::vector<int32_t> positions(static_cast<size_t>(num_tokens));
+  std::iota(positions.begin(), positions.end(), static_cast<int32_t>(state.range(1)));
+  const std::vector<int32_t> starts = {0, static_cast<int32_t>(num_tokens)};
+  std::vector<float> q = Normals(random, num_tokens * kHeads * (kNope + kRope));
+  std::vector<float> out(static_cast<size_t>(num_tokens * kHeads * kNope));
+  const MlaAttentionArgs args = {
+      .q = MakeView(q.data(), num_tokens, kHeads, kNope + kRope),
+      .cache = {.rows = rows.data(),
+                .dtype = DType::kBf16,
+                .num_blocks = num_blocks,
+                .block_size = kBlockRows,
+                .row_width = kRank + kRope},
+      .query_starts = MakeView(starts.data(), 2),
+      .block_tables = MakeView(static_cast<const int32_t*>(blocks.data()), 1, num_blocks),
+      .positions = MakeView(static_cast<const int32_t*>(positions.data()), num_tokens),
+      .kv_b_proj = kv_b.matrix(),
+      .kv_lora_rank = kRank,
+      .v_head_dim = kNope,
+      .softmax_scale = 0.1F,
+      .form = MlaForm::kAuto,
+      .out = MakeView(out.data(), num_tokens, kHeads, kNope)};
+  for (auto _ : state) {
+    table.mla_attention(args, runner.context);
+  }
+  state.SetBytesProcessed(state.iterations() * context_len * (kRank + kRope) * 2);
+}
+BENCHMARK(BM_MlaAttention)
+    ->Args({1, 4096})
+    ->Args({512, 0})
+    ->ArgNames({"tokens", "cached"})
+    ->UseRealTime();
+
+}  // namespace
+}  // namespace hadal::test
