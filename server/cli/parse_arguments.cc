@@ -74,7 +74,7 @@ void AddSamplingFlags(CLI::App& app, GenerateOptions& options) {
   app.add_option("--seed", options.seed, "Makes sampling repeatable; fresh by default");
   app.add_option("--logprobs",
                  sampling.num_logprobs,
-                 "With --json: log-probabilities of each token and of the K best")
+                 "With --json, log-probabilities of each token and of the K best")
       ->check(CLI::Range(0, 1 << 20U))
       ->type_name("K");
   app.add_option("--stop", options.stop_strings, "Stop before this text; repeatable")

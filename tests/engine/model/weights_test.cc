@@ -1,0 +1,98 @@
+#include "engine/model/weights.h"
+
+#include <cstdint>
+
+#include <gtest/gtest.h>
+
+#include "tests/support/checkpoint_writer.h"
+
+namespace hadal {
+namespace {
+
+void Ignore(int64_t /*done*/, int64_t /*total*/) {}
+
+absl::StatusOr<Checkpoint> Open(const TestCheckpoint& checkpoint) {
+  return Checkpoint::Open(WriteFolder(ToFiles(checkpoint)));
+}
+
+TEST(WeightsTest, HasEveryPartOfTheConfig) {
+  const auto checkpoint = Open(MakeTestCheckpoint(TinyConfig()));
+  ASSERT_TRUE(checkpoint.ok()) << checkpoint.status();
+  const auto weights = Weights::Load(*checkpoint, Ignore);
+  ASSERT_TRUE(weights.ok()) << weights.status();
+  const ModelConfig& config = checkpoint->config();
+  ASSERT_EQ(std::ssize(weights->layers), config.num_hidden_layers);
+  EXPECT_TRUE(std::holds_alternative<MlpWeights>(weights->layers[0].mlp));
+  const auto& moe = std::get<MoeWeights>(weights->layers[1].mlp);
+  EXPECT_EQ(std::ssize(moe.experts), config.n_routed_experts);
+  EXPECT_EQ(moe.e_score_correction_bias.extent(0), config.n_routed_experts);
+  EXPECT_EQ(std::ssize(weights->mtp), config.num_nextn_predict_layers);
+  const WeightMatrix& q_b_proj = weights->layers[0].mla_project.q_b_proj;
+  EXPECT_EQ(q_b_proj.format, WeightFormat::kFp8Block);
+  EXPECT_EQ(WeightAt(q_b_proj, q_b_proj.rows - 1, q_b_proj.cols - 1), 1.0F);
+  EXPECT_EQ(weights->norm(0), 1.0F);
+}
+
+TEST(WeightsTest, ProgressRisesToTheWhole) {
+  const auto checkpoint = Open(MakeTestCheckpoint(TinyConfig()));
+  ASSERT_TRUE(checkpoint.ok());
+  int64_t last = 0;
+  const auto weights = Weights::Load(*checkpoint, [&](int64_t done, int64_t total) {
+    EXPECT_GT(done, last);
+    EXPECT_EQ(total, checkpoint->total_bytes());
+    last = done;
+  });
+  EXPECT_TRUE(weights.ok());
+  EXPECT_EQ(last, checkpoint->total_bytes());
+}
+
+TEST(WeightsTest, TiedEmbeddingsServeAsHead) {
+  boost::json::object config = TinyConfig();
+  config["tie_word_embeddings"] = true;
+  TestCheckpoint files = MakeTestCheckpoint(config);
+  files.Remove("lm_head.weight");
+  const auto checkpoint = Open(files);
+  ASSERT_TRUE(checkpoint.ok()) << checkpoint.status();
+  const auto weights = Weights::Load(*checkpoint, Ignore);
+  ASSERT_TRUE(weights.ok());
+  EXPECT_EQ(weights->lm_head.payload, weights->embed_tokens.payload);
+}
+
+// Files may put tensors anywhere: those whose elements are not aligned are copied.
+TEST(WeightsTest, EveryMatrixAndScaleIsAligned) {
+  const auto checkpoint = Open(MakeTestCheckpoint(TinyConfig()));
+  ASSERT_TRUE(checkpoint.ok());
+  const auto is_aligned = [](const void* data, uintptr_t bytes) {
+    return reinterpret_cast<uintptr_t>(data) % bytes == 0;
+  };
+  int num_unaligned = 0;
+  for (const TensorInfo& tensor : checkpoint->tensors()) {
+    num_unaligned +=
+        is_aligned(tensor.data.data(), static_cast<uintptr_t>(SizeOf(tensor.dtype))) ? 0 : 1;
+  }
+  EXPECT_GT(num_unaligned, 0) << "the writer no longer makes the case that this test is for";
+  const auto weights = Weights::Load(*checkpoint, Ignore);
+  ASSERT_TRUE(weights.ok());
+  const auto expect_aligned = [&](const WeightMatrix& matrix) {
+    const bool is_fp8 = matrix.format == WeightFormat::kFp8Block;
+    EXPECT_TRUE(is_aligned(matrix.payload, is_fp8 ? 1 : 2));
+    EXPECT_TRUE(is_aligned(matrix.scales, alignof(float)));
+  };
+  expect_aligned(weights->embed_tokens);
+  expect_aligned(weights->lm_head);
+  for (const LayerWeights& layer : weights->layers) {
+    expect_aligned(layer.kv_b_proj);
+    expect_aligned(layer.o_proj);
+    expect_aligned(layer.mla_project.q_a_proj);
+    expect_aligned(layer.mla_project.q_b_proj);
+    if (const auto* moe = std::get_if<MoeWeights>(&layer.mlp)) {
+      expect_aligned(moe->gate);
+      for (const MlpWeights& expert : moe->experts) {
+        expect_aligned(expert.down_proj);
+      }
+    }
+  }
+}
+
+}  // namespace
+}  // namespace hadal
