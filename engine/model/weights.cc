@@ -194,8 +194,12 @@ void ReadAll(const Checkpoint& checkpoint, Weights::Progress progress) {
 
 }  // namespace
 
-absl::StatusOr<Weights> Weights::Load(const Checkpoint& checkpoint, Progress progress) {
-  ReadAll(checkpoint, progress);
+absl::StatusOr<Weights> Weights::Load(const Checkpoint& checkpoint,
+                                      ReadAhead read_ahead,
+                                      Progress progress) {
+  if (read_ahead == ReadAhead::kAll) {
+    ReadAll(checkpoint, progress);
+  }
   return WeightLoader(checkpoint).Load();
 }
 

@@ -47,12 +47,17 @@ struct MtpWeights {
 /// and matrices that lie unaligned in their file, are owned. Const after Load; any thread may read.
 class Weights {
  public:
-  /// Told how many of all bytes are in memory, in rising order, last with both equal.
+  /// Whether Load reads the whole checkpoint, so that the first request finds it in memory, or
+  /// leaves that to whoever touches a page first: right for a checkpoint larger than memory.
+  enum class ReadAhead : int8_t { kAll, kNone };
+
+  /// Told how many of all bytes were read ahead, in rising order, last with both equal.
   using Progress = absl::FunctionRef<void(int64_t done_bytes, int64_t total_bytes)>;
 
-  /// Reads every page of the checkpoint, so that the first request finds them in memory.
   /// ResourceExhausted when owned copies find no room. REQUIRES: `checkpoint` outlives the result.
-  static absl::StatusOr<Weights> Load(const Checkpoint& checkpoint, Progress progress);
+  static absl::StatusOr<Weights> Load(const Checkpoint& checkpoint,
+                                      ReadAhead read_ahead,
+                                      Progress progress);
 
   WeightMatrix embed_tokens;         // [vocab_size, hidden_size]
   std::vector<LayerWeights> layers;  // [num_hidden_layers]

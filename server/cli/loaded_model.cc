@@ -6,6 +6,7 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "engine/checkpoint/model_summary.h"
 #include "kernels/kernel_registry.h"
 #include "server/cli/exit_code.h"
 #include "server/cli/progress_bar.h"
@@ -14,6 +15,21 @@ namespace hadal {
 namespace {
 
 constexpr int64_t kChunkTokens = 512;
+
+// Weights that do not fit in memory would push each other out while being read ahead.
+Weights::ReadAhead ChooseReadAhead(int64_t weight_bytes) {
+  const absl::StatusOr<int64_t> available_bytes = ReadAvailableMemory("/proc/meminfo");
+  if (!available_bytes.ok() || weight_bytes <= *available_bytes) {
+    return Weights::ReadAhead::kAll;
+  }
+  Log(LogLevel::kWarning,
+      absl::StrFormat(
+          "the weights' %d bytes exceed the %d bytes of memory that are available: they "
+          "will be read from disk again and again",
+          weight_bytes,
+          *available_bytes));
+  return Weights::ReadAhead::kNone;
+}
 
 }  // namespace
 
@@ -34,10 +50,11 @@ absl::StatusOr<std::unique_ptr<LoadedModel>> LoadedModel::Load(const ModelOption
   loaded->kernels_ = kernels;
   {
     ProgressBar progress("loading");
-    ASSIGN_OR_RETURN(loaded->weights_,
-                     Weights::Load(loaded->checkpoint_, [&progress](int64_t done, int64_t total) {
-                       progress.Show(done, total);
-                     }));
+    ASSIGN_OR_RETURN(
+        loaded->weights_,
+        Weights::Load(loaded->checkpoint_,
+                      ChooseReadAhead(loaded->checkpoint_.total_bytes()),
+                      [&progress](int64_t done, int64_t total) { progress.Show(done, total); }));
   }
   loaded->model_.emplace(Model::Args{.config = loaded->config(),
                                      .weights = *loaded->weights_,

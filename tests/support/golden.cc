@@ -39,8 +39,8 @@ Golden Golden::Load(const std::string& name) {
   const std::string dir = std::string(HADAL_SOURCE_DIR) + "/tests/golden/" + name;
   Golden golden;
   golden.checkpoint_ = std::make_unique<Checkpoint>(ValueOrDie(Checkpoint::Open(dir)));
-  golden.weights_ = std::make_unique<Weights>(
-      ValueOrDie(Weights::Load(*golden.checkpoint_, [](int64_t /*done*/, int64_t /*total*/) {})));
+  golden.weights_ = std::make_unique<Weights>(ValueOrDie(Weights::Load(
+      *golden.checkpoint_, Weights::ReadAhead::kNone, [](int64_t /*done*/, int64_t /*total*/) {})));
   golden.outputs_ = std::make_unique<SafetensorsFile>(
       ValueOrDie(SafetensorsFile::Open(dir + "/golden.safetensors")));
   return golden;
