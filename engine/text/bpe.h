@@ -9,7 +9,7 @@
 
 #include <absl/container/flat_hash_map.h>
 
-#include "engine/text/token_id.h"
+#include "base/token_id.h"
 
 namespace hadal {
 

@@ -1,4 +1,4 @@
-#include "engine/text/prompt_encoder.h"
+#include "engine/text/chat/prompt_encoder.h"
 
 #include <algorithm>
 #include <optional>
@@ -9,8 +9,8 @@
 #include <gtest/gtest.h>
 
 #include "base/json.h"
-#include "engine/text/chat_json.h"
-#include "engine/text/prompt_tokens.h"
+#include "engine/text/chat/chat_json.h"
+#include "engine/text/chat/prompt_tokens.h"
 #include "engine/text/stream_decoder.h"
 #include "tests/engine/text/small_tokenizer.h"
 
@@ -64,7 +64,7 @@ class GoldenPromptTest : public testing::Test {
  protected:
   static boost::json::array Cases() {
     const absl::StatusOr<boost::json::value> cases = ParseJsonFile(
-        HADAL_SOURCE_DIR "/tests/engine/text/chat_prompts/prompts.json", size_t{1} << 20U);
+        HADAL_SOURCE_DIR "/tests/engine/text/chat/chat_prompts/prompts.json", size_t{1} << 20U);
     EXPECT_TRUE(cases.ok()) << cases.status();
     return cases.ok() ? cases->as_array() : boost::json::array();
   }

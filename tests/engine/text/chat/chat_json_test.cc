@@ -1,4 +1,4 @@
-#include "engine/text/chat_json.h"
+#include "engine/text/chat/chat_json.h"
 
 #include <string>
 

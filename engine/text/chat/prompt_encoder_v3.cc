@@ -9,8 +9,8 @@
 // V3-0324 differs on purpose in one more way that is not followed: it opens an assistant's turn
 // after each user message, even when another user message comes next.
 
-#include "engine/text/prompt_encoder.h"
-#include "engine/text/prompt_turns.h"
+#include "engine/text/chat/prompt_encoder.h"
+#include "engine/text/chat/prompt_turns.h"
 
 namespace hadal {
 

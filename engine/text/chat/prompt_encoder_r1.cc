@@ -8,9 +8,9 @@
 #include <string_view>
 #include <vector>
 
-#include "engine/text/prompt_encoder.h"
-#include "engine/text/prompt_tokens.h"
-#include "engine/text/prompt_turns.h"
+#include "engine/text/chat/prompt_encoder.h"
+#include "engine/text/chat/prompt_tokens.h"
+#include "engine/text/chat/prompt_turns.h"
 
 namespace hadal {
 namespace {

@@ -7,8 +7,8 @@
 #include <string_view>
 
 #include "base/status.h"
-#include "engine/text/chat.h"
-#include "engine/text/prompt_segment.h"
+#include "engine/text/chat/chat.h"
+#include "engine/text/chat/prompt_segment.h"
 
 namespace hadal {
 

@@ -1,4 +1,4 @@
-#include "engine/text/python_json.h"
+#include "engine/text/chat/python_json.h"
 
 #include <string>
 

@@ -1,4 +1,4 @@
-#include "engine/text/chat_format.h"
+#include "engine/text/chat/chat_format.h"
 
 #include <string>
 #include <vector>

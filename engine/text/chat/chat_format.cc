@@ -1,9 +1,9 @@
-#include "engine/text/chat_format.h"
+#include "engine/text/chat/chat_format.h"
 
 #include <string>
 #include <vector>
 
-#include "engine/text/prompt_tokens.h"
+#include "engine/text/chat/prompt_tokens.h"
 
 namespace hadal {
 namespace {

@@ -8,9 +8,9 @@
 #include <vector>
 
 #include "base/status.h"
-#include "engine/text/chat.h"
-#include "engine/text/chat_format.h"
-#include "engine/text/prompt_segment.h"
+#include "engine/text/chat/chat.h"
+#include "engine/text/chat/chat_format.h"
+#include "engine/text/chat/prompt_segment.h"
 
 namespace hadal {
 

@@ -1,9 +1,9 @@
 // DeepSeek-V2, V2-Lite and Coder-V2: roles in plain text, messages in their order.
 // Source: `chat_template` in the checkpoints' tokenizer_config.json.
 
-#include "engine/text/prompt_encoder.h"
-#include "engine/text/prompt_tokens.h"
-#include "engine/text/prompt_turns.h"
+#include "engine/text/chat/prompt_encoder.h"
+#include "engine/text/chat/prompt_tokens.h"
+#include "engine/text/chat/prompt_turns.h"
 
 namespace hadal {
 

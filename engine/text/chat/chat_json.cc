@@ -1,4 +1,4 @@
-#include "engine/text/chat_json.h"
+#include "engine/text/chat/chat_json.h"
 
 #include <string>
 #include <utility>
@@ -6,8 +6,8 @@
 #include <absl/container/flat_hash_set.h>
 
 #include "base/json.h"
+#include "engine/text/chat/python_json.h"
 #include "engine/text/json_fields.h"
-#include "engine/text/python_json.h"
 
 namespace hadal {
 namespace {

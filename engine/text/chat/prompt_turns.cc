@@ -1,8 +1,8 @@
-#include "engine/text/prompt_turns.h"
+#include "engine/text/chat/prompt_turns.h"
 
 #include <vector>
 
-#include "engine/text/prompt_tokens.h"
+#include "engine/text/chat/prompt_tokens.h"
 
 namespace hadal {
 namespace {
