@@ -51,10 +51,10 @@ TEST(TokenizerConfigTest, RefusesAndNamesTheField) {
       {R"([])", "tokenizer_config.json"},
       {R"({"add_bos_token": "yes"})", "add_bos_token"},
       {R"({"bos_token": 1})", "bos_token"},
-      {R"({"eos_token": {}})", "eos_token.content: missing"},
+      {R"({"eos_token": {}})", "eos_token.content: expected"},
       {R"({"chat_template": {}})", "chat_template"},
       {R"({"chat_template": [{"name": "rag", "template": "R"}]})", "\"default\""},
-      {R"({"chat_template": [{"name": "rag"}]})", "chat_template[0].template: missing"},
+      {R"({"chat_template": [{"name": "rag"}]})", "chat_template[0].template: expected"},
   };
   for (const auto& [json, names] : refusals) {
     const absl::Status status = Read(json).status();
