@@ -162,7 +162,7 @@ absl::StatusOr<Tool> ReadTool(const value& json, std::string path) {
   RETURN_IF_ERROR(function.ObjectOrNull("parameters").status());
   const value* parameters = function.Find("parameters");
   tool.parameters = parameters == nullptr ? "{}" : ToPythonJson(*parameters);
-  tool.json = ToPythonJson(json);
+  tool.function = ToIndentedPythonJson(function.object());
   return tool;
 }
 

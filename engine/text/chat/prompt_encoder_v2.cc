@@ -9,7 +9,9 @@ namespace hadal {
 
 absl::StatusOr<ChatPrompt> EncodeChatV2(const ChatRequest& request) {
   RETURN_IF_ERROR(RefuseThinking(request));
-  RETURN_IF_ERROR(RefuseTools(request));
+  if (!request.tools.empty()) {
+    return InvalidArgument("tools: this model's chat format has no place for tool definitions");
+  }
   PromptBuilder prompt;
   prompt.AddToken(kBeginOfSentence);
   for (size_t i = 0; i < request.messages.size(); ++i) {

@@ -5,6 +5,7 @@
 #include <cmath>
 #include <cstdint>
 #include <string_view>
+#include <utility>
 
 #include <absl/strings/str_format.h>
 
@@ -65,57 +66,105 @@ void AppendDouble(double number, std::string& out) {
   }
 }
 
-void Append(const boost::json::value& value, std::string& out) {
-  switch (value.kind()) {
-    case boost::json::kind::null:
-      out.append("null");
-      break;
-    case boost::json::kind::bool_:
-      out.append(value.get_bool() ? "true" : "false");
-      break;
-    case boost::json::kind::int64:
-      absl::StrAppendFormat(&out, "%d", value.get_int64());
-      break;
-    case boost::json::kind::uint64:
-      absl::StrAppendFormat(&out, "%d", value.get_uint64());
-      break;
-    case boost::json::kind::double_:
-      AppendDouble(value.get_double(), out);
-      break;
-    case boost::json::kind::string:
-      AppendString({value.get_string().data(), value.get_string().size()}, out);
-      break;
-    case boost::json::kind::array: {
-      std::string_view separator = "[";
-      for (const boost::json::value& item : value.get_array()) {
-        out.append(separator);
-        Append(item, out);
-        separator = ", ";
-      }
-      out.append(value.get_array().empty() ? "[]" : "]");
-      break;
-    }
-    case boost::json::kind::object: {
-      std::string_view separator = "{";
-      for (const auto& [key, member] : value.get_object()) {
-        out.append(separator);
-        AppendString({key.data(), key.size()}, out);
-        out.append(": ");
-        Append(member, out);
-        separator = ", ";
-      }
-      out.append(value.get_object().empty() ? "{}" : "}");
-      break;
+// Writes values, either on one line or with each member and item on a line of its own.
+class Writer {
+ public:
+  enum class Layout { kOneLine, kIndented };
+
+  explicit Writer(Layout layout) : layout_(layout) {}
+
+  void Write(const boost::json::value& value) {
+    switch (value.kind()) {
+      case boost::json::kind::null:
+        text_.append("null");
+        break;
+      case boost::json::kind::bool_:
+        text_.append(value.get_bool() ? "true" : "false");
+        break;
+      case boost::json::kind::int64:
+        absl::StrAppendFormat(&text_, "%d", value.get_int64());
+        break;
+      case boost::json::kind::uint64:
+        absl::StrAppendFormat(&text_, "%d", value.get_uint64());
+        break;
+      case boost::json::kind::double_:
+        AppendDouble(value.get_double(), text_);
+        break;
+      case boost::json::kind::string:
+        AppendString({value.get_string().data(), value.get_string().size()}, text_);
+        break;
+      case boost::json::kind::array:
+        Open('[');
+        for (const boost::json::value& item : value.get_array()) {
+          NextItem();
+          Write(item);
+        }
+        Close(']');
+        break;
+      case boost::json::kind::object:
+        Open('{');
+        for (const auto& [key, member] : value.get_object()) {
+          NextItem();
+          AppendString({key.data(), key.size()}, text_);
+          text_.append(": ");
+          Write(member);
+        }
+        Close('}');
+        break;
     }
   }
-}
+
+  std::string Take() { return std::move(text_); }
+
+ private:
+  void Open(char bracket) {
+    text_.push_back(bracket);
+    ++depth_;
+    is_empty_ = true;
+  }
+
+  void NextItem() {
+    if (!is_empty_) {
+      text_.append(layout_ == Layout::kOneLine ? ", " : ",");
+    }
+    BreakLine();
+    is_empty_ = false;
+  }
+
+  void Close(char bracket) {
+    --depth_;
+    if (!is_empty_) {
+      BreakLine();
+    }
+    text_.push_back(bracket);
+    is_empty_ = false;  // what holds this has an item now
+  }
+
+  void BreakLine() {
+    if (layout_ == Layout::kIndented) {
+      text_.push_back('\n');
+      text_.append(4 * depth_, ' ');
+    }
+  }
+
+  Layout layout_;
+  size_t depth_ = 0;
+  bool is_empty_ = false;  // whether the innermost array or object has nothing in it yet
+  std::string text_;
+};
 
 }  // namespace
 
 std::string ToPythonJson(const boost::json::value& value) {
-  std::string text;
-  Append(value, text);
-  return text;
+  Writer writer(Writer::Layout::kOneLine);
+  writer.Write(value);
+  return writer.Take();
+}
+
+std::string ToIndentedPythonJson(const boost::json::value& value) {
+  Writer writer(Writer::Layout::kIndented);
+  writer.Write(value);
+  return writer.Take();
 }
 
 }  // namespace hadal

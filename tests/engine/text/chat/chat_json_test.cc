@@ -45,7 +45,7 @@ TEST(ChatJsonTest, ReadsAWholeConversation) {
   EXPECT_EQ(request->tools[0].description, "D");
   EXPECT_EQ(request->tools[0].parameters, R"({"type": "object"})");
   EXPECT_EQ(request->tools[1].parameters, "{}");
-  EXPECT_EQ(request->tools[1].json, R"({"type": "function", "function": {"name": "g"}})");
+  EXPECT_EQ(request->tools[1].function, "{\n    \"name\": \"g\"\n}");
 }
 
 TEST(ChatJsonTest, TakesABareArrayOfMessages) {

@@ -29,5 +29,20 @@ TEST(PythonJsonTest, WritesAsPythonDoes) {
   }
 }
 
+// json.dumps(json.loads(x), indent=4, ensure_ascii=False).
+TEST(PythonJsonTest, IndentsAsPythonDoes) {
+  const std::pair<const char*, const char*> cases[] = {
+      {R"({})", "{}"},
+      {R"([[], {}, "é"])", "[\n    [],\n    {},\n    \"é\"\n]"},
+      {R"({"a": {"b": [1, 2.0], "c": {}}, "d": null})",
+       "{\n    \"a\": {\n        \"b\": [\n            1,\n            2.0\n        ],\n"
+       "        \"c\": {}\n    },\n    \"d\": null\n}"},
+      {"7", "7"},
+  };
+  for (const auto& [json, expected] : cases) {
+    EXPECT_EQ(ToIndentedPythonJson(*ParseJson(json)), expected) << json;
+  }
+}
+
 }  // namespace
 }  // namespace hadal
