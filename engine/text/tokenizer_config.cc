@@ -1,9 +1,12 @@
 #include "engine/text/tokenizer_config.h"
 
 #include <string_view>
+#include <utility>
 
 #include "base/json.h"
 #include "base/json_fields.h"
+#include "base/mapped_file.h"
+#include "base/utf8.h"
 
 namespace hadal {
 namespace {
@@ -12,6 +15,7 @@ using boost::json::array;
 using boost::json::value;
 
 constexpr size_t kMaxFileBytes = size_t{16} << 20U;
+constexpr const char* kTemplateFile = "chat_template.jinja";
 
 // A token: its content, or an AddedToken object that holds it.
 absl::StatusOr<std::optional<std::string>> ReadToken(const JsonFields& file, std::string_view key) {
@@ -51,6 +55,20 @@ absl::StatusOr<std::optional<std::string>> ReadChatTemplate(const JsonFields& fi
   return InvalidArgument("%s: no template is named \"default\"", kKey);
 }
 
+// Nothing when there is no such file.
+absl::StatusOr<std::optional<std::string>> ReadTemplateFile(const std::string& path) {
+  absl::StatusOr<std::string> text = ReadTextFile(path, kMaxFileBytes);
+  if (absl::IsNotFound(text.status())) {
+    return std::nullopt;
+  }
+  RETURN_IF_ERROR(text.status());
+  const size_t valid = ValidUtf8Prefix(*text);
+  if (valid < text->size()) {
+    return InvalidArgument("%s: not UTF-8 at byte %d", path, valid);
+  }
+  return *std::move(text);
+}
+
 }  // namespace
 
 absl::StatusOr<TokenizerConfig> ReadTokenizerConfig(const value& json) {
@@ -66,14 +84,21 @@ absl::StatusOr<TokenizerConfig> ReadTokenizerConfig(const value& json) {
 }
 
 absl::StatusOr<TokenizerConfig> ReadTokenizerConfigFile(const std::string& path) {
-  absl::StatusOr<value> json = ParseJsonFile(path, kMaxFileBytes);
-  if (absl::IsNotFound(json.status())) {
-    return TokenizerConfig{};
+  TokenizerConfig config;
+  const absl::StatusOr<value> json = ParseJsonFile(path, kMaxFileBytes);
+  if (json.ok()) {
+    absl::StatusOr<TokenizerConfig> read = ReadTokenizerConfig(*json);
+    if (!read.ok()) {
+      return Annotate(read.status(), path);
+    }
+    config = *std::move(read);
+  } else if (!absl::IsNotFound(json.status())) {
+    return json.status();
   }
-  RETURN_IF_ERROR(json.status());
-  absl::StatusOr<TokenizerConfig> config = ReadTokenizerConfig(*json);
-  if (!config.ok()) {
-    return Annotate(config.status(), path);
+  const std::string folder = path.substr(0, path.rfind('/') + 1);
+  ASSIGN_OR_RETURN(std::optional<std::string> text, ReadTemplateFile(folder + kTemplateFile));
+  if (text.has_value()) {
+    config.chat_template = std::move(text);
   }
   return config;
 }
