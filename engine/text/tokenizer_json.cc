@@ -21,7 +21,10 @@ using boost::json::value;
 constexpr int64_t kMaxIds = int64_t{1} << 24U;
 
 // The vocabulary as the file writes it; the keys live in the JSON value.
-using Vocab = absl::flat_hash_map<std::string_view, TokenId>;
+struct Vocab {
+  absl::flat_hash_map<std::string_view, TokenId> ids;
+  absl::flat_hash_map<TokenId, std::string_view> pieces;
+};
 
 absl::StatusOr<TokenId> ReadId(const value& json) {
   const int64_t* id = json.if_int64();
@@ -79,9 +82,8 @@ absl::StatusOr<Vocab> ReadVocab(const JsonFields& model) {
   ASSIGN_OR_RETURN(const JsonFields fields, model.Object("vocab"));
   const object& json = fields.object();
   Vocab vocab;
-  vocab.reserve(json.size());
-  absl::flat_hash_set<TokenId> ids;
-  ids.reserve(json.size());
+  vocab.ids.reserve(json.size());
+  vocab.pieces.reserve(json.size());
   for (const auto& [key, id_json] : json) {
     const std::string_view piece(key.data(), key.size());
     if (piece.empty()) {
@@ -92,10 +94,10 @@ absl::StatusOr<Vocab> ReadVocab(const JsonFields& model) {
       return InvalidArgument("model.vocab[\"%s\"]: %s", piece, MessageOf(read_id.status()));
     }
     const TokenId id = *read_id;
-    if (!ids.insert(id).second) {
+    if (!vocab.pieces.emplace(id, piece).second) {
       return InvalidArgument("model.vocab[\"%s\"]: id %d is taken by another piece", piece, id);
     }
-    vocab.emplace(piece, id);
+    vocab.ids.emplace(piece, id);
   }
   return vocab;
 }
@@ -120,10 +122,6 @@ absl::StatusOr<std::vector<AddedToken>> ReadAddedTokens(const JsonFields& file,
     return tokens;
   }
   ASSIGN_OR_RETURN(const array* list, file.Array("added_tokens"));
-  absl::flat_hash_map<TokenId, std::string_view> piece_of;
-  for (const auto& [piece, id] : vocab) {
-    piece_of.emplace(id, piece);
-  }
   absl::flat_hash_set<std::string> contents;
   absl::flat_hash_set<TokenId> ids;
   for (size_t i = 0; i < list->size(); ++i) {
@@ -132,10 +130,10 @@ absl::StatusOr<std::vector<AddedToken>> ReadAddedTokens(const JsonFields& file,
     if (!contents.insert(token.content).second || !ids.insert(token.id).second) {
       return InvalidArgument("%s: id or content occurs twice", path);
     }
-    const auto piece = piece_of.find(token.id);
-    const auto entry = vocab.find(token.content);
-    if ((piece != piece_of.end() && piece->second != token.content) ||
-        (entry != vocab.end() && entry->second != token.id)) {
+    const auto piece = vocab.pieces.find(token.id);
+    const auto entry = vocab.ids.find(token.content);
+    if ((piece != vocab.pieces.end() && piece->second != token.content) ||
+        (entry != vocab.ids.end() && entry->second != token.id)) {
       return InvalidArgument(
           "%s: id %d and \"%s\" contradict model.vocab", path, token.id, token.content);
     }
@@ -147,21 +145,22 @@ absl::StatusOr<std::vector<AddedToken>> ReadAddedTokens(const JsonFields& file,
 // The bytes that a token decodes to: those that its characters stand for, or itself when it has
 // a character outside of the byte alphabet (as the package's ByteLevel decoder does).
 std::string RawBytes(const ByteAlphabet& alphabet, std::string_view piece) {
-  return alphabet.Decode(piece).value_or(std::string(piece));
+  std::optional<std::string> bytes = alphabet.Decode(piece);
+  return bytes.has_value() ? *std::move(bytes) : std::string(piece);
 }
 
 std::vector<std::string> MakePieces(const ByteAlphabet& alphabet,
                                     const Vocab& vocab,
                                     const std::vector<AddedToken>& added_tokens) {
   TokenId last = -1;
-  for (const auto& [piece, id] : vocab) {
+  for (const auto& [piece, id] : vocab.ids) {
     last = std::max(last, id);
   }
   for (const AddedToken& token : added_tokens) {
     last = std::max(last, token.id);
   }
   std::vector<std::string> pieces(static_cast<size_t>(last + 1));
-  for (const auto& [piece, id] : vocab) {
+  for (const auto& [piece, id] : vocab.ids) {
     pieces[static_cast<size_t>(id)] = RawBytes(alphabet, piece);
   }
   for (const AddedToken& token : added_tokens) {
@@ -201,10 +200,10 @@ absl::StatusOr<std::vector<BpeMerge>> ReadMerges(const JsonFields& model,
     const auto path = [i] { return PathOfItem("model.merges", i); };
     ASSIGN_OR_RETURN(const auto pair, ReadPair((*list)[i], "model.merges"));
     joined.assign(pair.first).append(pair.second);
-    const auto left = vocab.find(pair.first);
-    const auto right = vocab.find(pair.second);
-    const auto result = vocab.find(joined);
-    if (left == vocab.end() || right == vocab.end() || result == vocab.end()) {
+    const auto left = vocab.ids.find(pair.first);
+    const auto right = vocab.ids.find(pair.second);
+    const auto result = vocab.ids.find(joined);
+    if (left == vocab.ids.end() || right == vocab.ids.end() || result == vocab.ids.end()) {
       return InvalidArgument(
           "%s: \"%s\" + \"%s\" is not all in model.vocab", path(), pair.first, pair.second);
     }
@@ -225,8 +224,8 @@ absl::StatusOr<std::array<TokenId, 256>> FindByteIds(const ByteAlphabet& alphabe
   std::array<TokenId, 256> ids = {};
   for (size_t byte = 0; byte < ids.size(); ++byte) {
     const std::string_view piece = alphabet.CharOf(static_cast<uint8_t>(byte));
-    const auto entry = vocab.find(piece);
-    if (entry == vocab.end() || added.contains(entry->second)) {
+    const auto entry = vocab.ids.find(piece);
+    if (entry == vocab.ids.end() || added.contains(entry->second)) {
       return InvalidArgument("model.vocab: no piece for byte 0x%02X (\"%s\")", byte, piece);
     }
     ids[byte] = entry->second;
@@ -259,7 +258,7 @@ absl::StatusOr<TokenizerJson> ReadTokenizerJson(const value& json) {
   ASSIGN_OR_RETURN(result.bpe.merges, ReadMerges(model, vocab, added));
   ASSIGN_OR_RETURN(const bool ignore_merges, model.BoolOr("ignore_merges", false));
   if (ignore_merges) {
-    for (const auto& [piece, id] : vocab) {
+    for (const auto& [piece, id] : vocab.ids) {
       std::optional<std::string> bytes = alphabet.Decode(piece);
       if (bytes.has_value() && !added.contains(id)) {
         result.bpe.words.push_back({*std::move(bytes), id});
