@@ -14,10 +14,17 @@ namespace {
 
 constexpr size_t kMaxDepth = 64;
 
-// The events of boost::json::basic_parser, built up to a value, with each object's keys remembered
-// until it ends. Member names and constants are those that basic_parser looks for.
+// Objects hold each key once, so a value made of text with a duplicate has fewer members than the
+// text. Counting finds that out cheaply; the keys are remembered, and the duplicate named, only
+// when the counts differ.
+enum class Keys { kCount, kRemember };
+
+// The events of boost::json::basic_parser, built up to a value. Member names and constants are
+// those that basic_parser looks for.
 class StrictHandler {
  public:
+  explicit StrictHandler(Keys keys) : keys_(keys) {}
+
   static constexpr size_t max_array_size = static_cast<size_t>(-1);   // NOLINT
   static constexpr size_t max_object_size = static_cast<size_t>(-1);  // NOLINT
   static constexpr size_t max_string_size = static_cast<size_t>(-1);  // NOLINT
@@ -28,7 +35,10 @@ class StrictHandler {
 
   boost::json::value Release() { return stack_.release(); }
 
-  /// The key that its object already held, or null.
+  /// The members that all objects of the text have, duplicates included.
+  [[nodiscard]] size_t num_members() const { return num_members_; }
+
+  /// The key that its object already held, or null; always null when keys are not remembered.
   [[nodiscard]] const std::string* duplicate_key() const {
     return found_duplicate_ ? &key_ : nullptr;
   }
@@ -39,11 +49,16 @@ class StrictHandler {
   }
   bool on_document_end(Error& /*error*/) { return true; }  // NOLINT
   bool on_object_begin(Error& /*error*/) {                 // NOLINT
-    open_objects_.emplace_back();
+    if (keys_ == Keys::kRemember) {
+      open_objects_.emplace_back();
+    }
     return true;
   }
   bool on_object_end(size_t num_members, Error& /*error*/) {  // NOLINT
-    open_objects_.pop_back();
+    if (keys_ == Keys::kRemember) {
+      open_objects_.pop_back();
+    }
+    num_members_ += num_members;
     stack_.push_object(num_members);
     return true;
   }
@@ -53,18 +68,22 @@ class StrictHandler {
     return true;
   }
   bool on_key_part(Text part, size_t /*size*/, Error& /*error*/) {  // NOLINT
-    key_.append(part.data(), part.size());
+    if (keys_ == Keys::kRemember) {
+      key_.append(part.data(), part.size());
+    }
     stack_.push_chars(part);
     return true;
   }
   bool on_key(Text part, size_t /*size*/, Error& error) {  // NOLINT
-    key_.append(part.data(), part.size());
-    if (!open_objects_.back().insert(key_).second) {
-      found_duplicate_ = true;
-      error = boost::json::error::extra_data;
-      return false;
+    if (keys_ == Keys::kRemember) {
+      key_.append(part.data(), part.size());
+      if (!open_objects_.back().insert(key_).second) {
+        found_duplicate_ = true;
+        error = boost::json::error::extra_data;
+        return false;
+      }
+      key_.clear();
     }
-    key_.clear();
     stack_.push_key(part);
     return true;
   }
@@ -101,18 +120,34 @@ class StrictHandler {
   bool on_comment(Text /*part*/, Error& /*error*/) { return true; }       // NOLINT
 
  private:
+  Keys keys_;
   boost::json::value_stack stack_;
+  size_t num_members_ = 0;
   std::vector<std::unordered_set<std::string>> open_objects_;
   std::string key_;
   bool found_duplicate_ = false;
 };
 
-}  // namespace
+// The members of all objects in `value`, which is nested at most kMaxDepth deep.
+size_t CountMembers(const boost::json::value& value) {
+  size_t num_members = 0;
+  if (const boost::json::array* array = value.if_array()) {
+    for (const boost::json::value& item : *array) {
+      num_members += item.is_structured() ? CountMembers(item) : 0;
+    }
+  } else if (const boost::json::object* object = value.if_object()) {
+    num_members = object->size();
+    for (const auto& member : *object) {
+      num_members += member.value().is_structured() ? CountMembers(member.value()) : 0;
+    }
+  }
+  return num_members;
+}
 
-absl::StatusOr<boost::json::value> ParseJson(std::string_view text) {
+absl::StatusOr<boost::json::value> Parse(std::string_view text, Keys keys) {
   boost::json::parse_options options;
   options.max_depth = kMaxDepth;
-  boost::json::basic_parser<StrictHandler> parser(options);
+  boost::json::basic_parser<StrictHandler> parser(options, keys);
   boost::json::error_code error;
   const size_t parsed = parser.write_some(false, text.data(), text.size(), error);
   if (const std::string* key = parser.handler().duplicate_key()) {
@@ -125,7 +160,17 @@ absl::StatusOr<boost::json::value> ParseJson(std::string_view text) {
   if (rest != std::string_view::npos) {
     return InvalidArgument("invalid JSON near byte %d: text after the value", rest);
   }
-  return parser.handler().Release();
+  boost::json::value value = parser.handler().Release();
+  if (keys == Keys::kCount && CountMembers(value) != parser.handler().num_members()) {
+    return Parse(text, Keys::kRemember);
+  }
+  return value;
+}
+
+}  // namespace
+
+absl::StatusOr<boost::json::value> ParseJson(std::string_view text) {
+  return Parse(text, Keys::kCount);
 }
 
 absl::StatusOr<boost::json::value> ParseJsonFile(const std::string& path, size_t max_bytes) {

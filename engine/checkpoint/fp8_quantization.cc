@@ -2,7 +2,7 @@
 
 #include <string>
 
-#include "engine/checkpoint/json_fields.h"
+#include "base/json_fields.h"
 
 namespace hadal {
 namespace {
@@ -38,7 +38,7 @@ absl::StatusOr<std::optional<Fp8BlockQuantization>> ParseFp8Quantization(
     return std::nullopt;
   }
   const JsonFields fields(*object, "quantization_config");
-  ASSIGN_OR_RETURN(const std::string method, fields.String("quant_method"));
+  ASSIGN_OR_RETURN(const std::string_view method, fields.String("quant_method"));
   if (method != "fp8") {
     return fields.Unsupported("quant_method", "\"fp8\"");
   }
@@ -54,16 +54,16 @@ absl::StatusOr<std::optional<Fp8BlockQuantization>> ParseFp8Quantization(
   if (dequantize) {
     return fields.Unsupported("dequantize", "false");
   }
-  ASSIGN_OR_RETURN(const std::string format, fields.StringOr("fmt", "e4m3"));
+  ASSIGN_OR_RETURN(const std::string_view format, fields.StringOr("fmt", "e4m3"));
   if (format != "e4m3") {
     return fields.Unsupported("fmt", "\"e4m3\"");
   }
-  ASSIGN_OR_RETURN(const std::string scheme, fields.StringOr("activation_scheme", "dynamic"));
+  ASSIGN_OR_RETURN(const std::string_view scheme, fields.StringOr("activation_scheme", "dynamic"));
   if (scheme != "dynamic") {
     return fields.Unsupported("activation_scheme", "\"dynamic\"");
   }
   // "ue8m0" promises power-of-two scales, which are stored as f32 all the same.
-  ASSIGN_OR_RETURN(const std::string scale_format, fields.StringOr("scale_fmt", "float"));
+  ASSIGN_OR_RETURN(const std::string_view scale_format, fields.StringOr("scale_fmt", "float"));
   if (scale_format != "float" && scale_format != "ue8m0") {
     return fields.Unsupported("scale_fmt", "\"ue8m0\" or \"float\"");
   }

@@ -8,7 +8,7 @@
 
 #include "base/checked_cast.h"
 #include "base/json.h"
-#include "engine/checkpoint/json_fields.h"
+#include "base/json_fields.h"
 
 namespace hadal {
 namespace {
@@ -31,10 +31,10 @@ constexpr FieldRange<double> kRoutedScalingRange = {1e-6, 1e6};
 absl::StatusOr<ModelFamily> ParseFamily(const JsonFields& fields) {
   if (fields.Find("text_config") != nullptr) {
     return Unimplemented(
-        "\"text_config\": models that nest their language model (Kimi-K2.5 and later) are not "
+        "text_config: models that nest their language model (Kimi-K2.5 and later) are not "
         "supported");
   }
-  ASSIGN_OR_RETURN(const std::string model_type, fields.String("model_type"));
+  ASSIGN_OR_RETURN(const std::string_view model_type, fields.String("model_type"));
   constexpr std::array kFamilies = {std::pair("deepseek_v2", ModelFamily::kDeepseekV2),
                                     std::pair("deepseek_v3", ModelFamily::kDeepseekV3),
                                     std::pair("kimi_k2", ModelFamily::kKimiK2)};
@@ -48,7 +48,7 @@ absl::StatusOr<ModelFamily> ParseFamily(const JsonFields& fields) {
 
 // Refuses keys that would change the computation in a way Hadal does not have.
 absl::Status CheckFixedFeatures(const JsonFields& fields) {
-  ASSIGN_OR_RETURN(const std::string activation, fields.StringOr("hidden_act", "silu"));
+  ASSIGN_OR_RETURN(const std::string_view activation, fields.StringOr("hidden_act", "silu"));
   if (activation != "silu") {
     return fields.Unsupported("hidden_act", "\"silu\"");
   }
@@ -98,7 +98,7 @@ absl::Status ParseSizes(const JsonFields& fields, ModelConfig& config) {
 
 absl::StatusOr<ScoringFunc> ParseScoringFunc(const JsonFields& fields, ModelFamily family) {
   const bool is_v2 = family == ModelFamily::kDeepseekV2;
-  ASSIGN_OR_RETURN(const std::string name,
+  ASSIGN_OR_RETURN(const std::string_view name,
                    fields.StringOr("scoring_func", is_v2 ? "softmax" : "sigmoid"));
   if (name == "softmax") {
     return ScoringFunc::kSoftmax;
@@ -111,7 +111,7 @@ absl::StatusOr<ScoringFunc> ParseScoringFunc(const JsonFields& fields, ModelFami
 
 absl::StatusOr<TopkMethod> ParseTopkMethod(const JsonFields& fields, ModelFamily family) {
   const bool is_v2 = family == ModelFamily::kDeepseekV2;
-  ASSIGN_OR_RETURN(const std::string name,
+  ASSIGN_OR_RETURN(const std::string_view name,
                    fields.StringOr("topk_method", is_v2 ? "greedy" : "noaux_tc"));
   if (name == "greedy") {
     return TopkMethod::kGreedy;
@@ -188,8 +188,8 @@ absl::Status ParseExperts(const JsonFields& fields, ModelConfig& config) {
 }
 
 absl::StatusOr<DType> ParseDType(const JsonFields& fields) {
-  ASSIGN_OR_RETURN(const std::string old_spelling, fields.StringOr("torch_dtype", "bfloat16"));
-  ASSIGN_OR_RETURN(const std::string name, fields.StringOr("dtype", old_spelling));
+  ASSIGN_OR_RETURN(const std::string_view old_spelling, fields.StringOr("torch_dtype", "bfloat16"));
+  ASSIGN_OR_RETURN(const std::string_view name, fields.StringOr("dtype", old_spelling));
   if (fields.Find("torch_dtype") != nullptr && name != old_spelling) {
     return fields.Unexpected("dtype", "the same as \"torch_dtype\"");
   }
@@ -224,7 +224,7 @@ absl::Status ParseTokenIds(const JsonFields& fields, ModelConfig& config) {
     const int64_t* id = item.if_int64();
     if (id == nullptr || *id < 0 || *id > id_range.max) {
       return InvalidArgument("%s: expected integers from 0 to %d, found %s among them",
-                             fields.Quoted("eos_token_id"),
+                             fields.PathOf("eos_token_id"),
                              id_range.max,
                              DescribeJson(item));
     }

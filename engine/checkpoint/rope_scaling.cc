@@ -3,7 +3,7 @@
 #include <string>
 #include <string_view>
 
-#include "engine/checkpoint/json_fields.h"
+#include "base/json_fields.h"
 
 namespace hadal {
 namespace {
@@ -26,9 +26,9 @@ absl::StatusOr<std::optional<double>> OptionalNumber(const JsonFields& fields,
 }
 
 // `type` and `rope_type` are two spellings of one key; a file may hold both.
-absl::StatusOr<std::string> ParseRopeType(const JsonFields& fields) {
-  ASSIGN_OR_RETURN(const std::string old_spelling, fields.StringOr("type", ""));
-  ASSIGN_OR_RETURN(const std::string type, fields.StringOr("rope_type", old_spelling));
+absl::StatusOr<std::string_view> ParseRopeType(const JsonFields& fields) {
+  ASSIGN_OR_RETURN(const std::string_view old_spelling, fields.StringOr("type", ""));
+  ASSIGN_OR_RETURN(const std::string_view type, fields.StringOr("rope_type", old_spelling));
   if (!old_spelling.empty() && type != old_spelling) {
     return fields.Unexpected("rope_type", "the same as \"type\"");
   }
@@ -77,7 +77,7 @@ absl::StatusOr<std::optional<YarnScaling>> ParseScaling(const JsonFields& fields
   if (partial != 1) {
     return fields.Unsupported("partial_rotary_factor", "1");
   }
-  ASSIGN_OR_RETURN(const std::string type, ParseRopeType(fields));
+  ASSIGN_OR_RETURN(const std::string_view type, ParseRopeType(fields));
   if (type == "default") {
     return std::nullopt;
   }

@@ -11,7 +11,7 @@
 #include <boost/json/value.hpp>
 
 #include "base/json.h"
-#include "engine/checkpoint/json_fields.h"
+#include "base/json_fields.h"
 
 namespace hadal {
 namespace {
@@ -31,14 +31,14 @@ bool Exists(const std::string& path) {
 absl::Status CheckShardName(std::string_view tensor, const boost::json::value& value) {
   if (!value.is_string()) {
     return InvalidArgument(
-        "\"weight_map\": \"%s\": expected a file name, found %s", tensor, DescribeJson(value));
+        "weight_map.%s: expected a file name, found %s", tensor, DescribeJson(value));
   }
   const boost::json::string& text = value.get_string();
   const std::string_view name(text.data(), text.size());
   if (name.find_first_of(std::string_view("/\\\0", 3)) != std::string_view::npos ||
       name.starts_with(".") || !name.ends_with(kExtension)) {
     return InvalidArgument(
-        "\"weight_map\": \"%s\": expected the plain name of a .safetensors file, found %s",
+        "weight_map.%s: expected the plain name of a .safetensors file, found %s",
         tensor,
         DescribeJson(value));
   }

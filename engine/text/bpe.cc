@@ -90,22 +90,35 @@ void Bpe::EncodeShort(std::string_view word, std::vector<TokenId>& out) const {
 void Bpe::EncodeLong(std::string_view word, Scratch& scratch, std::vector<TokenId>& out) const {
   const auto size = CheckedCast<int32_t>(word.size());
   std::vector<Scratch::Symbol>& symbols = scratch.symbols_;
+  std::vector<uint64_t>& firsts = scratch.first_candidates_;
   std::vector<uint64_t>& heap = scratch.heap_;
   symbols.clear();
+  firsts.clear();
   heap.clear();
   for (int32_t i = 0; i < size; ++i) {
     const TokenId id = byte_ids_[static_cast<uint8_t>(word[static_cast<size_t>(i)])];
     symbols.push_back({id, i - 1, i + 1 < size ? i + 1 : -1});
   }
   for (int32_t i = 0; i < size; ++i) {
-    PushCandidate(i, scratch);
+    AddCandidate(i, scratch, firsts);
   }
-  std::make_heap(heap.begin(), heap.end(), std::greater<>());
-  while (!heap.empty()) {
-    std::pop_heap(heap.begin(), heap.end(), std::greater<>());
-    const auto rank = static_cast<int32_t>(heap.back() >> 32U);
-    const auto position = static_cast<int32_t>(heap.back() & 0xFFFFFFFFU);
-    heap.pop_back();
+  // Sorting is several times faster than keeping so many in a heap, above all when they are in
+  // order already, as in a run of one character.
+  if (!std::is_sorted(firsts.begin(), firsts.end())) {
+    std::sort(firsts.begin(), firsts.end());
+  }
+  size_t next_first = 0;
+  while (next_first < firsts.size() || !heap.empty()) {
+    uint64_t candidate = 0;
+    if (heap.empty() || (next_first < firsts.size() && firsts[next_first] < heap.front())) {
+      candidate = firsts[next_first++];
+    } else {
+      candidate = heap.front();
+      std::pop_heap(heap.begin(), heap.end(), std::greater<>());
+      heap.pop_back();
+    }
+    const auto rank = static_cast<int32_t>(candidate >> 32U);
+    const auto position = static_cast<int32_t>(candidate & 0xFFFFFFFFU);
     Scratch::Symbol& left = symbols[static_cast<size_t>(position)];
     if (left.id < 0 || left.next < 0) {
       continue;
@@ -124,7 +137,7 @@ void Bpe::EncodeLong(std::string_view word, Scratch& scratch, std::vector<TokenI
     }
     for (const int32_t changed : {position, left.previous}) {
       const size_t before = heap.size();
-      PushCandidate(changed, scratch);
+      AddCandidate(changed, scratch, heap);
       if (heap.size() > before) {
         std::push_heap(heap.begin(), heap.end(), std::greater<>());
       }
@@ -135,8 +148,10 @@ void Bpe::EncodeLong(std::string_view word, Scratch& scratch, std::vector<TokenI
   }
 }
 
-// Adds the pair that begins at `position`, if there is one and it merges, at the heap's end.
-void Bpe::PushCandidate(int32_t position, Scratch& scratch) const {
+// Adds the pair that begins at `position`, if there is one and it merges, at the end.
+void Bpe::AddCandidate(int32_t position,
+                       const Scratch& scratch,
+                       std::vector<uint64_t>& candidates) const {
   if (position < 0) {
     return;
   }
@@ -146,8 +161,8 @@ void Bpe::PushCandidate(int32_t position, Scratch& scratch) const {
   }
   const Target* target = Find(left.id, scratch.symbols_[static_cast<size_t>(left.next)].id);
   if (target != nullptr) {
-    scratch.heap_.push_back(static_cast<uint64_t>(target->rank) << 32U |
-                            static_cast<uint32_t>(position));
+    candidates.push_back(static_cast<uint64_t>(target->rank) << 32U |
+                         static_cast<uint32_t>(position));
   }
 }
 

@@ -9,7 +9,7 @@
 
 #include <absl/container/flat_hash_map.h>
 
-#include "engine/text/token_id.h"
+#include "base/token_id.h"
 
 namespace hadal {
 
@@ -49,7 +49,10 @@ class Bpe {
     };
 
     std::vector<Symbol> symbols_;
-    std::vector<uint64_t> heap_;  // rank and position of a pair that may merge; lowest on top
+    // Rank and position of pairs that may merge: of the word's bytes, sorted, and of symbols that
+    // merges made, the lowest on top.
+    std::vector<uint64_t> first_candidates_;
+    std::vector<uint64_t> heap_;
   };
 
   /// REQUIRES: ids are not negative.
@@ -68,7 +71,9 @@ class Bpe {
   [[nodiscard]] const Target* Find(TokenId left, TokenId right) const;
   void EncodeShort(std::string_view word, std::vector<TokenId>& out) const;
   void EncodeLong(std::string_view word, Scratch& scratch, std::vector<TokenId>& out) const;
-  void PushCandidate(int32_t position, Scratch& scratch) const;
+  void AddCandidate(int32_t position,
+                    const Scratch& scratch,
+                    std::vector<uint64_t>& candidates) const;
 
   std::array<TokenId, 256> byte_ids_;
   absl::flat_hash_map<uint64_t, Target> targets_;  // by left and right token

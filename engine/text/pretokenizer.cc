@@ -4,12 +4,12 @@
 #include <string>
 #include <utility>
 
-#include "engine/text/json_fields.h"
+#include "base/json_fields.h"
 
 namespace hadal {
 namespace {
 
-constexpr std::string_view kPath = "pre_tokenizer";
+constexpr const char* kPath = "pre_tokenizer";
 constexpr std::string_view kTrailingSpacePattern = R"(\s+$)";
 constexpr int64_t kUnbounded = std::numeric_limits<int64_t>::max();
 
@@ -58,33 +58,28 @@ absl::StatusOr<RunPattern> ParseRunPattern(std::string_view pattern) {
 
 absl::StatusOr<Pretokenizer> Pretokenizer::FromJson(const boost::json::value& pre_tokenizer) {
   Pretokenizer result;
-  ASSIGN_OR_RETURN(const boost::json::object* object, AsObject(pre_tokenizer, kPath));
-  ASSIGN_OR_RETURN(const std::string_view type, RequireString(*object, "type", kPath));
+  ASSIGN_OR_RETURN(const JsonFields fields, JsonFields::Of(pre_tokenizer, kPath, ""));
+  ASSIGN_OR_RETURN(const std::string_view type, fields.String("type"));
   if (type == "ByteLevel") {
-    if (absl::Status status = result.AddByteLevel(*object); !status.ok()) {
-      return Annotate(status, kPath);
-    }
+    RETURN_IF_ERROR(result.AddByteLevel(fields));
     return result;
   }
   if (type != "Sequence") {
     return Unimplemented("%s.type: \"%s\" without a ByteLevel step", kPath, type);
   }
-  ASSIGN_OR_RETURN(const boost::json::value* steps, RequireField(*object, "pretokenizers", kPath));
-  ASSIGN_OR_RETURN(const boost::json::array* array, AsArray(*steps, "pre_tokenizer.pretokenizers"));
+  ASSIGN_OR_RETURN(const boost::json::array* array, fields.Array("pretokenizers"));
   if (array->empty()) {
     return Unimplemented("%s.pretokenizers: no ByteLevel step", kPath);
   }
   for (size_t i = 0; i < array->size(); ++i) {
-    const std::string path = IndexPath("pre_tokenizer.pretokenizers", i);
-    ASSIGN_OR_RETURN(const boost::json::object* step, AsObject((*array)[i], path));
-    ASSIGN_OR_RETURN(const std::string_view step_type, RequireString(*step, "type", path));
+    const std::string path = PathOfItem(fields.PathOf("pretokenizers"), i);
+    ASSIGN_OR_RETURN(const JsonFields step, JsonFields::Of((*array)[i], path, ""));
+    ASSIGN_OR_RETURN(const std::string_view step_type, step.String("type"));
     const bool is_last = i + 1 == array->size();
     if ((step_type == "ByteLevel") != is_last) {
       return Unimplemented("%s: ByteLevel must be the last step and no other", path);
     }
-    if (absl::Status status = result.AddStep((*array)[i]); !status.ok()) {
-      return Annotate(status, path);
-    }
+    RETURN_IF_ERROR(result.AddStep(step));
     if (is_last && i > 0 && result.prefix_space_ == PrefixSpace::kAdd) {
       return Unimplemented("%s.add_prefix_space: after other steps", path);
     }
@@ -92,33 +87,32 @@ absl::StatusOr<Pretokenizer> Pretokenizer::FromJson(const boost::json::value& pr
   return result;
 }
 
-absl::Status Pretokenizer::AddStep(const boost::json::value& step) {
-  const boost::json::object& object = step.get_object();
-  ASSIGN_OR_RETURN(const std::string_view type, RequireString(object, "type", ""));
+absl::Status Pretokenizer::AddStep(const JsonFields& step) {
+  ASSIGN_OR_RETURN(const std::string_view type, step.String("type"));
   if (type == "Split") {
-    return AddSplit(object);
+    return AddSplit(step);
   }
   if (type == "Digits") {
-    return AddDigits(object);
+    return AddDigits(step);
   }
   if (type == "ByteLevel") {
-    return AddByteLevel(object);
+    return AddByteLevel(step);
   }
-  return Unimplemented("type: \"%s\"", type);
+  return Unimplemented("%s: \"%s\"", step.PathOf("type"), type);
 }
 
-absl::Status Pretokenizer::AddSplit(const boost::json::object& split) {
-  ASSIGN_OR_RETURN(const std::string_view behavior, RequireString(split, "behavior", ""));
-  ASSIGN_OR_RETURN(const bool invert, BoolOr(split, "invert", false, ""));
+absl::Status Pretokenizer::AddSplit(const JsonFields& split) {
+  ASSIGN_OR_RETURN(const std::string_view behavior, split.String("behavior"));
+  ASSIGN_OR_RETURN(const bool invert, split.BoolOr("invert", false));
   if (behavior != "Isolated" || invert) {
-    return Unimplemented("behavior \"%s\"%s", behavior, invert ? ", inverted" : "");
+    return Unimplemented(
+        "%s: behavior \"%s\"%s", split.path(), behavior, invert ? ", inverted" : "");
   }
-  ASSIGN_OR_RETURN(const boost::json::value* pattern_value, RequireField(split, "pattern", ""));
-  ASSIGN_OR_RETURN(const boost::json::object* pattern, AsObject(*pattern_value, "pattern"));
-  if (FindField(*pattern, "Regex") == nullptr) {
-    return Unimplemented("pattern: not a Regex");
+  ASSIGN_OR_RETURN(const JsonFields pattern, split.Object("pattern"));
+  if (pattern.Find("Regex") == nullptr) {
+    return Unimplemented("%s: not a Regex", pattern.path());
   }
-  ASSIGN_OR_RETURN(const std::string_view regex, RequireString(*pattern, "Regex", "pattern"));
+  ASSIGN_OR_RETURN(const std::string_view regex, pattern.String("Regex"));
   if (regex == kDeepSeekV3Pattern) {
     steps_.emplace_back(DeepSeekV3{});
   } else if (regex == kTrailingSpacePattern) {
@@ -126,23 +120,24 @@ absl::Status Pretokenizer::AddSplit(const boost::json::object& split) {
   } else {
     absl::StatusOr<RunPattern> run = ParseRunPattern(regex);
     if (!run.ok()) {
-      return Unimplemented("pattern.Regex: \"%s\": %s", regex, MessageOf(run.status()));
+      return Unimplemented(
+          "%s: \"%s\": %s", pattern.PathOf("Regex"), regex, MessageOf(run.status()));
     }
     steps_.emplace_back(*std::move(run));
   }
   return absl::OkStatus();
 }
 
-absl::Status Pretokenizer::AddDigits(const boost::json::object& digits) {
-  ASSIGN_OR_RETURN(const bool single, BoolOr(digits, "individual_digits", false, ""));
+absl::Status Pretokenizer::AddDigits(const JsonFields& digits) {
+  ASSIGN_OR_RETURN(const bool single, digits.BoolOr("individual_digits", false));
   steps_.emplace_back(Digits{single ? Digits::Grouping::kSingle : Digits::Grouping::kRun});
   return absl::OkStatus();
 }
 
-absl::Status Pretokenizer::AddByteLevel(const boost::json::object& byte_level) {
+absl::Status Pretokenizer::AddByteLevel(const JsonFields& byte_level) {
   // The defaults are those of the tokenizers package for a field that the file leaves out.
-  ASSIGN_OR_RETURN(const bool use_regex, BoolOr(byte_level, "use_regex", true, ""));
-  ASSIGN_OR_RETURN(const bool prefix, BoolOr(byte_level, "add_prefix_space", true, ""));
+  ASSIGN_OR_RETURN(const bool use_regex, byte_level.BoolOr("use_regex", true));
+  ASSIGN_OR_RETURN(const bool prefix, byte_level.BoolOr("add_prefix_space", true));
   if (use_regex) {
     steps_.emplace_back(Gpt2{});
   }

@@ -7,6 +7,7 @@
 #include <absl/functional/function_ref.h>
 #include <boost/json/value.hpp>
 
+#include "base/json_fields.h"
 #include "base/status.h"
 #include "engine/text/pattern_matcher.h"
 
@@ -43,10 +44,10 @@ class Pretokenizer {
   };
   using Step = std::variant<RunPattern, TrailingSpace, DeepSeekV3, Gpt2, Digits>;
 
-  absl::Status AddStep(const boost::json::value& step);
-  absl::Status AddSplit(const boost::json::object& split);
-  absl::Status AddDigits(const boost::json::object& digits);
-  absl::Status AddByteLevel(const boost::json::object& byte_level);
+  absl::Status AddStep(const JsonFields& step);
+  absl::Status AddSplit(const JsonFields& split);
+  absl::Status AddDigits(const JsonFields& digits);
+  absl::Status AddByteLevel(const JsonFields& byte_level);
   static Match FindNext(const Step& step, std::string_view text, size_t from);
   void SplitFrom(size_t step,
                  std::string_view text,

@@ -3,7 +3,7 @@
 #include <span>
 #include <string>
 
-#include "engine/text/token_id.h"
+#include "base/token_id.h"
 #include "engine/text/tokenizer.h"
 
 namespace hadal {

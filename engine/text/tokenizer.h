@@ -9,9 +9,9 @@
 #include <absl/container/flat_hash_map.h>
 
 #include "base/status.h"
+#include "base/token_id.h"
 #include "engine/text/bpe.h"
 #include "engine/text/pretokenizer.h"
-#include "engine/text/token_id.h"
 #include "engine/text/tokenizer_json.h"
 
 namespace hadal {

@@ -24,7 +24,10 @@ struct TokenizerConfig {
 /// the field, when one is malformed.
 absl::StatusOr<TokenizerConfig> ReadTokenizerConfig(const boost::json::value& file);
 
-/// ReadTokenizerConfig of a file of at most 16 MiB; a missing file gives an empty config.
+/// ReadTokenizerConfig of a file of at most 16 MiB; a missing file gives an empty config. A file
+/// chat_template.jinja in the same folder, as newer checkpoints have it, gives the chat template
+/// and overrides the key `chat_template`, as in the transformers package. InvalidArgument, naming
+/// the file, when one is malformed, too large or not UTF-8.
 absl::StatusOr<TokenizerConfig> ReadTokenizerConfigFile(const std::string& path);
 
 }  // namespace hadal

@@ -6,9 +6,9 @@
 #include <boost/json/value.hpp>
 
 #include "base/status.h"
+#include "base/token_id.h"
 #include "engine/text/bpe.h"
 #include "engine/text/pretokenizer.h"
-#include "engine/text/token_id.h"
 
 namespace hadal {
 

@@ -5,7 +5,7 @@
 #include <utility>
 
 #include "base/json.h"
-#include "engine/text/chat_json.h"
+#include "engine/text/chat/chat_json.h"
 #include "server/cli/exit_code.h"
 
 namespace hadal {

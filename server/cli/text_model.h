@@ -5,7 +5,7 @@
 
 #include "base/status.h"
 #include "engine/checkpoint/model_config.h"
-#include "engine/text/prompt_encoder.h"
+#include "engine/text/chat/prompt_encoder.h"
 #include "engine/text/tokenizer.h"
 #include "engine/text/tokenizer_config.h"
 

@@ -33,6 +33,17 @@ TEST(JsonTest, RefusesDuplicateKeysAtAnyDepthButNotAcrossObjects) {
   }
 }
 
+TEST(JsonTest, NamesADuplicateOfManyKeysAndItsPlace) {
+  std::string text = "{";
+  for (int i = 0; i < 1000; ++i) {
+    absl::StrAppendFormat(&text, "\"k%d\": {\"k\": [{}]}, ", i);
+  }
+  EXPECT_TRUE(ParseJson(text + "\"k\": 1}").ok());
+  const size_t place = text.size() + 3;  // the quote that ends the key
+  EXPECT_EQ(ParseJson(text + "\"k7\": 1}").status(),
+            InvalidArgument("invalid JSON near byte %d: duplicate key \"k7\"", place));
+}
+
 TEST(JsonTest, RefusesMalformedText) {
   for (const std::string& text : {std::string(),
                                   std::string("{"),

@@ -143,7 +143,8 @@ def test_inspect_counts_the_parameters_of_published_shapes(hadal, tmp_path, shap
 def test_inspect_adds_up_the_bytes_of_the_files(hadal):
     result = hadal.json("inspect", "--model", GOLDEN / "v3-fp8", "--context", 100)
     assert result["weights"]["present"]
-    assert result["weights"]["bytes"] == sum(f["bytes"] for f in result["weights"]["formats"].values())
+    formats = result["weights"]["formats"].values()
+    assert result["weights"]["bytes"] == sum(stored["bytes"] for stored in formats)
     assert result["memory_plan"]["cache_bytes"] == 100 * result["cache"]["bytes_per_token"]
 
 

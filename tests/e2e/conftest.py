@@ -53,7 +53,8 @@ def hadal() -> Hadal:
 
 def make_checkpoint(out: pathlib.Path, *arguments) -> pathlib.Path:
     tool = ROOT / "tools" / "make_checkpoint.py"
-    subprocess.run([sys.executable, tool, "--out", out, *arguments], check=True, capture_output=True)
+    command = [sys.executable, tool, "--out", out, *arguments]
+    subprocess.run(command, check=True, capture_output=True)
     return out
 
 

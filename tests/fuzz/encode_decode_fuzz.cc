@@ -100,19 +100,19 @@ void CheckStopMatcher(std::string_view bytes) {
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   using hadal::Tokenizer;
-  static const Tokenizer* const kTokenizers[] = {
-      new Tokenizer(hadal::MakeTokenizer({})),
-      new Tokenizer(hadal::MakeTokenizer(
-          {"\\p{N}{1,3}", "[一-龥぀-ゟ゠-ヿ]+", std::string(hadal::kDeepSeekV3Pattern)})),
-      new Tokenizer(hadal::MakeTokenizer(
-          {"[\r\n]", "\\s?[A-Za-z]+", "\\s?[!-/:-~！-／　-。]+", "\\s+$", "[一-龥]+"})),
+  static const Tokenizer kTokenizers[] = {
+      hadal::MakeTokenizer({}),
+      hadal::MakeTokenizer(
+          {"\\p{N}{1,3}", "[一-龥぀-ゟ゠-ヿ]+", std::string(hadal::kDeepSeekV3Pattern)}),
+      hadal::MakeTokenizer(
+          {"[\r\n]", "\\s?[A-Za-z]+", "\\s?[!-/:-~！-／　-。]+", "\\s+$", "[一-龥]+"}),
   };
   const std::string_view bytes(reinterpret_cast<const char*>(data), size);
   const std::string text = hadal::ReplaceInvalidUtf8(bytes);
-  for (const Tokenizer* tokenizer : kTokenizers) {
-    hadal::CheckRoundTrip(*tokenizer, text);
+  for (const Tokenizer& tokenizer : kTokenizers) {
+    hadal::CheckRoundTrip(tokenizer, text);
   }
-  hadal::CheckStreaming(*kTokenizers[0], bytes);
+  hadal::CheckStreaming(kTokenizers[0], bytes);
   hadal::CheckStopMatcher(bytes);
   return 0;
 }

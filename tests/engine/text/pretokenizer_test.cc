@@ -129,9 +129,9 @@ TEST(PretokenizerTest, RefusesAndNamesTheField) {
   constexpr auto kUnimplemented = absl::StatusCode::kUnimplemented;
   const Refusal refusals[] = {
       {R"([])", kInvalid, "pre_tokenizer: expected an object"},
-      {R"({})", kInvalid, "pre_tokenizer.type: missing"},
+      {R"({})", kInvalid, "pre_tokenizer.type: expected"},
       {R"({"type": "Metaspace"})", kUnimplemented, "Metaspace"},
-      {R"({"type": "Sequence"})", kInvalid, "pre_tokenizer.pretokenizers: missing"},
+      {R"({"type": "Sequence"})", kInvalid, "pre_tokenizer.pretokenizers: expected"},
       {R"({"type": "Sequence", "pretokenizers": []})", kUnimplemented, "no ByteLevel"},
       {R"({"type": "Sequence", "pretokenizers": [{"type": "Digits"}]})", kUnimplemented, "[0]"},
       {R"({"type": "Sequence", "pretokenizers": [{"type": "Whitespace"}, {"type": "ByteLevel"}]})",
@@ -143,7 +143,7 @@ TEST(PretokenizerTest, RefusesAndNamesTheField) {
       {R"({"type": "Sequence", "pretokenizers": [{"type": "Digits"}, {"type": "ByteLevel"}]})",
        kUnimplemented,
        "add_prefix_space"},
-      {R"({"type": "ByteLevel", "use_regex": 1})", kInvalid, "pre_tokenizer: use_regex"},
+      {R"({"type": "ByteLevel", "use_regex": 1})", kInvalid, "pre_tokenizer.use_regex"},
   };
   for (const auto& [json, code, names] : refusals) {
     const absl::Status status = Pretokenizer::FromJson(*ParseJson(json)).status();

@@ -9,8 +9,8 @@
 #include <boost/json/serialize.hpp>
 #include <boost/json/value.hpp>
 
+#include "base/token_id.h"
 #include "engine/text/byte_alphabet.h"
-#include "engine/text/token_id.h"
 
 namespace hadal {
 

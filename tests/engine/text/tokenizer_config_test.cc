@@ -1,5 +1,7 @@
 #include "engine/text/tokenizer_config.h"
 
+#include <filesystem>
+#include <fstream>
 #include <string>
 
 #include <gmock/gmock.h>
@@ -51,10 +53,10 @@ TEST(TokenizerConfigTest, RefusesAndNamesTheField) {
       {R"([])", "tokenizer_config.json"},
       {R"({"add_bos_token": "yes"})", "add_bos_token"},
       {R"({"bos_token": 1})", "bos_token"},
-      {R"({"eos_token": {}})", "eos_token.content: missing"},
+      {R"({"eos_token": {}})", "eos_token.content: expected"},
       {R"({"chat_template": {}})", "chat_template"},
       {R"({"chat_template": [{"name": "rag", "template": "R"}]})", "\"default\""},
-      {R"({"chat_template": [{"name": "rag"}]})", "chat_template[0].template: missing"},
+      {R"({"chat_template": [{"name": "rag"}]})", "chat_template[0].template: expected"},
   };
   for (const auto& [json, names] : refusals) {
     const absl::Status status = Read(json).status();
@@ -72,6 +74,56 @@ TEST(TokenizerConfigTest, ReadsThePublishedFileAndForgivesAMissingOne) {
   EXPECT_THAT(*config->chat_template, HasSubstr("<｜User｜>"));
   EXPECT_TRUE(ReadTokenizerConfigFile("/nonexistent/tokenizer_config.json").ok());
   EXPECT_FALSE(ReadTokenizerConfigFile(HADAL_SOURCE_DIR "/LICENSE").ok());
+}
+
+class ChatTemplateFileTest : public testing::Test {
+ protected:
+  void SetUp() override {
+    folder_ = testing::TempDir() + "hadal_chat_template";
+    std::filesystem::remove_all(folder_);
+    std::filesystem::create_directories(folder_);
+  }
+
+  void Write(const std::string& name, std::string_view text) {
+    std::ofstream(folder_ + "/" + name, std::ios::binary) << text;
+  }
+
+  [[nodiscard]] absl::StatusOr<TokenizerConfig> Read() const {
+    return ReadTokenizerConfigFile(folder_ + "/tokenizer_config.json");
+  }
+
+  std::string folder_;
+};
+
+TEST_F(ChatTemplateFileTest, GivesTheTemplate) {
+  Write("tokenizer_config.json", R"({"bos_token": "<s>"})");
+  Write("chat_template.jinja", "{{ '<｜User｜>' }}\n");
+  const absl::StatusOr<TokenizerConfig> config = Read();
+  ASSERT_TRUE(config.ok()) << config.status();
+  EXPECT_EQ(config->bos_token, "<s>");
+  EXPECT_EQ(config->chat_template, "{{ '<｜User｜>' }}\n");
+}
+
+TEST_F(ChatTemplateFileTest, OverridesTheKeyAndNeedsNoOtherFile) {
+  Write("chat_template.jinja", "file");
+  EXPECT_EQ(Read()->chat_template, "file");
+  Write("tokenizer_config.json", R"({"chat_template": "key"})");
+  EXPECT_EQ(Read()->chat_template, "file");
+  std::filesystem::remove(folder_ + "/chat_template.jinja");
+  EXPECT_EQ(Read()->chat_template, "key");
+}
+
+TEST_F(ChatTemplateFileTest, RefusesAndNamesTheFile) {
+  const std::string large(size_t{17} << 20U, ' ');
+  const std::pair<std::string_view, const char*> refusals[] = {{"ab\xFF", "not UTF-8 at byte 2"},
+                                                               {large, "chat_template.jinja"}};
+  for (const auto& [text, names] : refusals) {
+    Write("chat_template.jinja", text);
+    const absl::Status status = Read().status();
+    EXPECT_EQ(status.code(), absl::StatusCode::kInvalidArgument);
+    EXPECT_THAT(std::string(status.message()), HasSubstr("chat_template.jinja"));
+    EXPECT_THAT(std::string(status.message()), HasSubstr(names));
+  }
 }
 
 }  // namespace

@@ -1,6 +1,7 @@
 #include "engine/text/tokenizer.h"
 
 #include <chrono>
+#include <memory>
 #include <string>
 #include <thread>
 #include <vector>
@@ -126,15 +127,15 @@ TEST_F(TokenizerTest, ErrorsNameTheFile) {
 class V3TokenizerTest : public testing::Test {
  protected:
   static void SetUpTestSuite() {
-    tokenizer_ = new Tokenizer(
+    tokenizer_ = std::make_unique<const Tokenizer>(
         *Tokenizer::FromFile(HADAL_SOURCE_DIR "/tests/data/deepseek-v3-tokenizer/tokenizer.json"));
   }
-  static void TearDownTestSuite() { delete tokenizer_; }
+  static void TearDownTestSuite() { tokenizer_.reset(); }
 
-  static const Tokenizer* tokenizer_;
+  static std::unique_ptr<const Tokenizer> tokenizer_;
 };
 
-const Tokenizer* V3TokenizerTest::tokenizer_ = nullptr;
+std::unique_ptr<const Tokenizer> V3TokenizerTest::tokenizer_;
 
 TEST_F(V3TokenizerTest, PublishedVectors) {
   EXPECT_EQ(tokenizer_->vocab_size(), 128815);

@@ -1,4 +1,4 @@
-#include "engine/text/chat_format.h"
+#include "engine/text/chat/chat_format.h"
 
 #include <string>
 #include <vector>
@@ -63,8 +63,12 @@ TEST(ChatFormatTest, WithoutATemplateTheTokensDecideIfTheyCan) {
 
 TEST(ChatFormatTest, RefusesWhatDoesNotFit) {
   const Tokenizer tokenizer = *Tokenizer::FromJson(SmallTokenizerText());
-  EXPECT_EQ(DetectChatFormat(tokenizer, WithTemplate("User: "), "llama").status().code(),
-            absl::StatusCode::kUnimplemented);
+  for (const char* model_type : {"llama", "deepseek_v32", "kimi_k2"}) {
+    const absl::Status status =
+        DetectChatFormat(tokenizer, WithTemplate("User: "), model_type).status();
+    EXPECT_EQ(status.code(), absl::StatusCode::kUnimplemented);
+    EXPECT_THAT(std::string(status.message()), HasSubstr(model_type));
+  }
   EXPECT_EQ(DetectChatFormat(tokenizer, WithTemplate("<｜DSML｜ <｜User｜>"), "deepseek_v3")
                 .status()
                 .code(),

@@ -1,4 +1,4 @@
-#include "engine/text/prompt_segment.h"
+#include "engine/text/chat/prompt_segment.h"
 
 #include <string>
 #include <vector>

@@ -3,14 +3,14 @@
 // break. R1-0528 writes these itself when a prompt stops before them; they are put into its
 // prompts too, so that it is always known where its reasoning begins. Behind tool results the
 // template adds nothing, and neither does this encoder. Result blocks are opened, closed and
-// separated as in V3 (the template opens them once in a conversation).
+// separated as in V3 (the template opens them once in a conversation), and so are tool definitions.
 
 #include <string_view>
 #include <vector>
 
-#include "engine/text/prompt_encoder.h"
-#include "engine/text/prompt_tokens.h"
-#include "engine/text/prompt_turns.h"
+#include "engine/text/chat/prompt_encoder.h"
+#include "engine/text/chat/prompt_tokens.h"
+#include "engine/text/chat/prompt_turns.h"
 
 namespace hadal {
 namespace {
@@ -47,12 +47,12 @@ PromptState AppendPrefix(const Message& prefix, PromptBuilder& prompt) {
 }  // namespace
 
 absl::StatusOr<ChatPrompt> EncodeChatR1(const ChatRequest& request) {
-  RETURN_IF_ERROR(RefuseTools(request));
   if (request.thinking == Thinking::kDisabled) {
     return InvalidArgument("thinking: this model always reasons");
   }
   PromptBuilder prompt;
-  const TurnState state = AppendV3Turns(WithoutReasoning(CompleteMessages(request)), prompt);
+  const TurnState state =
+      AppendV3Turns(WithoutReasoning(CompleteMessages(request)), request.tools, prompt);
   OpenV3Turn(state, prompt);
   if (const Message* prefix = FindPrefix(request)) {
     const PromptState prompt_state = AppendPrefix(*prefix, prompt);

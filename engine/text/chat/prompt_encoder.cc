@@ -1,4 +1,4 @@
-#include "engine/text/prompt_encoder.h"
+#include "engine/text/chat/prompt_encoder.h"
 
 #include "base/check.h"
 

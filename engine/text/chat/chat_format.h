@@ -13,7 +13,7 @@ enum class ChatFormat {
   kV2,   // DeepSeek-V2, V2-Lite, Coder-V2: "User: " and "Assistant: " in plain text
   kV3,   // DeepSeek-V2.5, V3, V3-0324: role tokens, no reasoning
   kR1,   // DeepSeek-R1, R1-0528: role tokens, always reasons
-  kV31,  // DeepSeek-V3.1, V3.1-Terminus, V3.2-Exp: role tokens, reasons on request
+  kV31,  // DeepSeek-V3.1, V3.1-Terminus: role tokens, reasons on request
 };
 
 /// "v2", "v3", "r1" or "v31".
@@ -31,7 +31,7 @@ std::string_view NameOf(ChatFormat format);
 /// Without a template, added tokens decide where they leave no doubt: no `<｜User｜>` means kV2,
 /// `<｜User｜>` without `<think>` means kV3. InvalidArgument when nothing fits, and when the
 /// tokenizer lacks an added token that the chosen format needs; Unimplemented for rule 1 and for
-/// other model types.
+/// other model types, such as "deepseek_v32" and "kimi_k2".
 absl::StatusOr<ChatFormat> DetectChatFormat(const Tokenizer& tokenizer,
                                             const TokenizerConfig& config,
                                             std::string_view model_type);

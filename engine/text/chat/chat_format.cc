@@ -1,9 +1,9 @@
-#include "engine/text/chat_format.h"
+#include "engine/text/chat/chat_format.h"
 
 #include <string>
 #include <vector>
 
-#include "engine/text/prompt_tokens.h"
+#include "engine/text/chat/prompt_tokens.h"
 
 namespace hadal {
 namespace {
@@ -69,6 +69,10 @@ std::string_view NameOf(ChatFormat format) {
 absl::StatusOr<ChatFormat> DetectChatFormat(const Tokenizer& tokenizer,
                                             const TokenizerConfig& config,
                                             std::string_view model_type) {
+  if (model_type == "kimi_k2") {
+    return Unimplemented(
+        "model_type \"kimi_k2\": its tokenizer and its chat format are not supported yet");
+  }
   if (model_type != "deepseek_v2" && model_type != "deepseek_v3") {
     return Unimplemented("no chat format for model_type \"%s\"", model_type);
   }

@@ -6,7 +6,7 @@
 #include <vector>
 
 #include "base/status.h"
-#include "engine/text/token_id.h"
+#include "base/token_id.h"
 #include "engine/text/tokenizer.h"
 
 namespace hadal {

@@ -1,4 +1,4 @@
-#include "engine/text/chat_json.h"
+#include "engine/text/chat/chat_json.h"
 
 #include <string>
 
@@ -45,7 +45,7 @@ TEST(ChatJsonTest, ReadsAWholeConversation) {
   EXPECT_EQ(request->tools[0].description, "D");
   EXPECT_EQ(request->tools[0].parameters, R"({"type": "object"})");
   EXPECT_EQ(request->tools[1].parameters, "{}");
-  EXPECT_EQ(request->tools[1].json, R"({"type": "function", "function": {"name": "g"}})");
+  EXPECT_EQ(request->tools[1].function, "{\n    \"name\": \"g\"\n}");
 }
 
 TEST(ChatJsonTest, TakesABareArrayOfMessages) {
@@ -80,38 +80,38 @@ TEST(ChatJsonTest, EmptyAndNullOptionsCountAsAbsent) {
 TEST(ChatJsonTest, RefusesMessagesAndNamesTheField) {
   const std::pair<const char*, const char*> refusals[] = {
       {R"(3)", "messages[1]: expected an object"},
-      {R"({"content": "x"})", "messages[1].role: missing"},
+      {R"({"content": "x"})", "messages[1].role: expected"},
       {R"({"role": "developer", "content": "x"})", "messages[1].role: unknown role \"developer\""},
       {R"({"role": 1, "content": "x"})", "messages[1].role: expected a string"},
-      {R"({"role": "user"})", "messages[1].content: missing"},
-      {R"({"role": "user", "content": null})", "messages[1].content: missing"},
-      {R"({"role": "assistant", "content": null})", "messages[1].content: missing"},
-      {R"({"role": "assistant", "tool_calls": []})", "messages[1].content: missing"},
+      {R"({"role": "user"})", "messages[1].content: expected"},
+      {R"({"role": "user", "content": null})", "messages[1].content: expected"},
+      {R"({"role": "assistant", "content": null})", "messages[1].content: expected"},
+      {R"({"role": "assistant", "tool_calls": []})", "messages[1].content: expected"},
       {R"({"role": "user", "content": 7})", "messages[1].content: expected a string or"},
       {R"({"role": "user", "content": ["x"]})", "messages[1].content[0]: expected an object"},
       {R"({"role": "user", "content": [{"type": "image_url"}]})", "messages[1].content[0].type"},
       {R"({"role": "user", "content": [{"type": "text"}]})",
-       "messages[1].content[0].text: missing"},
+       "messages[1].content[0].text: expected"},
       {R"({"role": "user", "content": "x", "prefix": true})", "messages[1].prefix: only for"},
       {R"({"role": "user", "content": "x", "tool_calls": []})", "messages[1].tool_calls: only for"},
       {R"({"role": "system", "content": "x", "reasoning_content": "r"})",
        "messages[1].reasoning_content: only for"},
       {R"({"role": "user", "content": "x", "tool_call_id": "1"})",
        "messages[1].tool_call_id: only for"},
-      {R"({"role": "tool", "content": "x"})", "messages[1].tool_call_id: missing"},
+      {R"({"role": "tool", "content": "x"})", "messages[1].tool_call_id: expected"},
       {R"({"role": "tool", "content": "x", "tool_call_id": "9"})",
        "messages[1].tool_call_id: no call before"},
       {R"({"role": "assistant", "content": "x", "reasoning_content": 1})",
        "messages[1].reasoning_content: expected a string"},
       {R"({"role": "assistant", "content": "x", "prefix": "yes"})",
-       "messages[1].prefix: expected a bool"},
+       "messages[1].prefix: expected true or false"},
       {R"({"role": "assistant", "tool_calls": {}})", "messages[1].tool_calls: expected an array"},
       {R"({"role": "assistant", "tool_calls": [{"type": "function"}]})",
-       "messages[1].tool_calls[0].id: missing"},
+       "messages[1].tool_calls[0].id: expected"},
       {R"({"role": "assistant", "tool_calls": [{"id": "1", "type": "retrieval"}]})",
        "messages[1].tool_calls[0].type: \"retrieval\""},
       {R"({"role": "assistant", "tool_calls": [{"id": "1", "type": "function"}]})",
-       "messages[1].tool_calls[0].function: missing"},
+       "messages[1].tool_calls[0].function: expected"},
       {R"({"role": "assistant", "tool_calls": [{"id": "1", "type": "function",
            "function": {"name": "", "arguments": ""}}]})",
        "messages[1].tool_calls[0].function.name: empty"},
@@ -141,7 +141,7 @@ TEST(ChatJsonTest, RefusesOtherFieldsAndNamesThem) {
       {R"("tools": [1])", "tools[0]: expected an object"},
       {R"("tools": [{"type": "x"}])", "tools[0].type"},
       {R"("tools": [{"type": "function", "function": 1}])", "tools[0].function: expected"},
-      {R"("tools": [{"type": "function", "function": {}}])", "tools[0].function.name: missing"},
+      {R"("tools": [{"type": "function", "function": {}}])", "tools[0].function.name: expected"},
       {R"("tools": [{"type": "function", "function": {"name": "f", "description": 1}}])",
        "tools[0].function.description"},
       {R"("tools": [{"type": "function", "function": {"name": "f", "parameters": []}}])",
@@ -150,7 +150,7 @@ TEST(ChatJsonTest, RefusesOtherFieldsAndNamesThem) {
                     {"type": "function", "function": {"name": "f"}}])",
        "tools[1].function.name: \"f\" occurs twice"},
       {R"("thinking": "yes")", "thinking: expected"},
-      {R"("thinking": {})", "thinking.type: missing"},
+      {R"("thinking": {})", "thinking.type: expected"},
       {R"("thinking": {"type": "auto"})", "thinking.type: \"auto\""},
   };
   for (const auto& [fields, names] : refusals) {

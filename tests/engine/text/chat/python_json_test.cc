@@ -1,4 +1,4 @@
-#include "engine/text/python_json.h"
+#include "engine/text/chat/python_json.h"
 
 #include <string>
 
@@ -26,6 +26,21 @@ TEST(PythonJsonTest, WritesAsPythonDoes) {
   };
   for (const auto& [json, expected] : cases) {
     EXPECT_EQ(ToPythonJson(*ParseJson(json)), expected) << json;
+  }
+}
+
+// json.dumps(json.loads(x), indent=4, ensure_ascii=False).
+TEST(PythonJsonTest, IndentsAsPythonDoes) {
+  const std::pair<const char*, const char*> cases[] = {
+      {R"({})", "{}"},
+      {R"([[], {}, "é"])", "[\n    [],\n    {},\n    \"é\"\n]"},
+      {R"({"a": {"b": [1, 2.0], "c": {}}, "d": null})",
+       "{\n    \"a\": {\n        \"b\": [\n            1,\n            2.0\n        ],\n"
+       "        \"c\": {}\n    },\n    \"d\": null\n}"},
+      {"7", "7"},
+  };
+  for (const auto& [json, expected] : cases) {
+    EXPECT_EQ(ToIndentedPythonJson(*ParseJson(json)), expected) << json;
   }
 }
 

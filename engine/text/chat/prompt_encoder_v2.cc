@@ -1,15 +1,17 @@
 // DeepSeek-V2, V2-Lite and Coder-V2: roles in plain text, messages in their order.
 // Source: `chat_template` in the checkpoints' tokenizer_config.json.
 
-#include "engine/text/prompt_encoder.h"
-#include "engine/text/prompt_tokens.h"
-#include "engine/text/prompt_turns.h"
+#include "engine/text/chat/prompt_encoder.h"
+#include "engine/text/chat/prompt_tokens.h"
+#include "engine/text/chat/prompt_turns.h"
 
 namespace hadal {
 
 absl::StatusOr<ChatPrompt> EncodeChatV2(const ChatRequest& request) {
   RETURN_IF_ERROR(RefuseThinking(request));
-  RETURN_IF_ERROR(RefuseTools(request));
+  if (!request.tools.empty()) {
+    return InvalidArgument("tools: this model's chat format has no place for tool definitions");
+  }
   PromptBuilder prompt;
   prompt.AddToken(kBeginOfSentence);
   for (size_t i = 0; i < request.messages.size(); ++i) {

@@ -5,7 +5,7 @@
 #include <boost/json/value.hpp>
 
 #include "base/status.h"
-#include "engine/text/chat.h"
+#include "engine/text/chat/chat.h"
 
 namespace hadal {
 

@@ -31,7 +31,7 @@ struct Tool {
   std::string name;
   std::string description;
   std::string parameters;  // JSON Schema
-  std::string json;        // the whole tool object
+  std::string function;    // the whole function object, with `indent=4`
 };
 
 /// Whether the model should reason before it answers; kDefault leaves that to the model's format.

@@ -7,8 +7,8 @@
 #include <string_view>
 
 #include "base/status.h"
-#include "engine/text/chat.h"
-#include "engine/text/prompt_segment.h"
+#include "engine/text/chat/chat.h"
+#include "engine/text/chat/prompt_segment.h"
 
 namespace hadal {
 
@@ -24,14 +24,14 @@ std::span<const Message> CompleteMessages(const ChatRequest& request);
 /// InvalidArgument when `request` asks for reasoning, of a format that has none.
 absl::Status RefuseThinking(const ChatRequest& request);
 
-/// InvalidArgument when `request` defines tools, of a format that has no place for them.
-absl::Status RefuseTools(const ChatRequest& request);
-
 /// Whether a conversation stands at tool results, which the assistant answers in the same turn.
 enum class TurnState { kBetweenTurns, kToolResults };
 
-/// Begins the prompt and writes `messages` in the way of V3 and R1, complete turns only.
-TurnState AppendV3Turns(std::span<const Message> messages, PromptBuilder& prompt);
+/// Begins the prompt and writes `tools` and `messages` in the way of V3 and R1, complete turns
+/// only.
+TurnState AppendV3Turns(std::span<const Message> messages,
+                        std::span<const Tool> tools,
+                        PromptBuilder& prompt);
 
 /// Opens the assistant's turn, or resumes it behind tool results.
 void OpenV3Turn(TurnState state, PromptBuilder& prompt);

@@ -1,4 +1,4 @@
-// DeepSeek-V3.1, V3.1-Terminus and V3.2-Exp.
+// DeepSeek-V3.1 and V3.1-Terminus.
 // Sources: `chat_template` of V3.1-Terminus, which equals V3.1's but for conversations that end in
 // a whole assistant message or have system messages only (V3.1 then opens no turn); the model
 // card, for tool definitions. Deviation: an assistant message with `prefix` is not ended, since
@@ -6,9 +6,9 @@
 
 #include <string_view>
 
-#include "engine/text/prompt_encoder.h"
-#include "engine/text/prompt_tokens.h"
-#include "engine/text/prompt_turns.h"
+#include "engine/text/chat/prompt_encoder.h"
+#include "engine/text/chat/prompt_tokens.h"
+#include "engine/text/chat/prompt_turns.h"
 
 namespace hadal {
 namespace {

@@ -1,11 +1,35 @@
-#include "engine/text/prompt_turns.h"
+#include "engine/text/chat/prompt_turns.h"
 
 #include <vector>
 
-#include "engine/text/prompt_tokens.h"
+#include "engine/text/chat/prompt_tokens.h"
 
 namespace hadal {
 namespace {
+
+// Tool definitions, behind the text of the system messages. The templates of V3 and R1 have no
+// place for them. The wording is DeepSeek's own, of the section "Function calling" in the model
+// card of DeepSeek-V2.5, which has the same tokens and the same form of calls; no later card has
+// any before V3.1's. The card's example begins with a system text, which stands in here where a
+// conversation has none, and defines one function; several are set apart by an empty line here.
+//
+// Others wrote instructions of their own instead, which no model was trained on: vLLM's template
+// for V3 lists tools as one-line JSON between <tools> tags and then explains the form of a call;
+// SGLang's for V3 and R1, and vLLM's for R1, put an explanation before the card's headings and then
+// the whole tool objects as one-line JSON without names.
+void AppendV3Tools(std::string_view system, std::span<const Tool> tools, PromptBuilder& prompt) {
+  if (system.empty()) {
+    prompt.AddText("You are a helpful Assistant.");
+  }
+  prompt.AddText("\n\n## Tools\n\n### Function\n\nYou have the following functions available:");
+  for (const Tool& tool : tools) {
+    prompt.AddText("\n\n- `");
+    prompt.AddText(tool.name);
+    prompt.AddText("`:\n```json\n");
+    prompt.AddText(tool.function);
+    prompt.AddText("\n```");
+  }
+}
 
 void AppendV3Calls(std::span<const ToolCall> calls, PromptBuilder& prompt) {
   prompt.AddToken(kToolCallsBegin);
@@ -72,16 +96,15 @@ absl::Status RefuseThinking(const ChatRequest& request) {
   return absl::OkStatus();
 }
 
-absl::Status RefuseTools(const ChatRequest& request) {
-  if (!request.tools.empty()) {
-    return InvalidArgument("tools: this model's chat format has no place for tool definitions");
-  }
-  return absl::OkStatus();
-}
-
-TurnState AppendV3Turns(std::span<const Message> messages, PromptBuilder& prompt) {
+TurnState AppendV3Turns(std::span<const Message> messages,
+                        std::span<const Tool> tools,
+                        PromptBuilder& prompt) {
+  const std::string system = JoinSystemMessages(messages);
   prompt.AddToken(kBeginOfSentence);
-  prompt.AddText(JoinSystemMessages(messages));
+  prompt.AddText(system);
+  if (!tools.empty()) {
+    AppendV3Tools(system, tools, prompt);
+  }
   TurnState state = TurnState::kBetweenTurns;
   for (const Message& message : messages) {
     switch (message.role) {

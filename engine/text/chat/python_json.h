@@ -11,4 +11,7 @@ namespace hadal {
 /// definitions into prompts in this form, so models know it best.
 std::string ToPythonJson(const boost::json::value& value);
 
+/// The same with `indent=4`: each member and item on a line of its own.
+std::string ToIndentedPythonJson(const boost::json::value& value);
+
 }  // namespace hadal
