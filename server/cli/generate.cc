@@ -49,7 +49,8 @@ absl::StatusOr<std::vector<TokenId>> StopTokenIds(const GenerateOptions& options
   const std::vector<TokenId> eos =
       text_model.has_value() ? text_model->EosTokenIds() : config.eos_token_ids;
   ids.insert(ids.end(), eos.begin(), eos.end());
-  ASSIGN_OR_RETURN(const std::vector<TokenId> more, ReadGenerationEosTokenIds(options.model.model));
+  ASSIGN_OR_RETURN(const std::vector<TokenId> more,
+                   CheckpointFault(ReadGenerationEosTokenIds(options.model.model)));
   ids.insert(ids.end(), more.begin(), more.end());
   return ids;
 }

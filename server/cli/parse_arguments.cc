@@ -71,7 +71,8 @@ void AddSamplingFlags(CLI::App& app, GenerateOptions& options) {
   app.add_option("--repetition-penalty", sampling.repetition_penalty)->capture_default_str();
   app.add_option("--logit-bias", sampling.logit_bias, "Add BIAS to the logit of ID; repeatable")
       ->type_name("ID BIAS");
-  app.add_option("--seed", options.seed, "Makes sampling repeatable; fresh by default");
+  app.add_option("--seed", options.seed, "Makes sampling repeatable; fresh by default")
+      ->check(CLI::NonNegativeNumber);
   app.add_option("--logprobs",
                  sampling.num_logprobs,
                  "With --json, log-probabilities of each token and of the K best")

@@ -158,6 +158,7 @@ def test_inspect_adds_up_the_bytes_of_the_files(hadal):
     ["generate", "--model", "x", "--prompt", "a", "--cache-dtype", "int3"],
     ["generate", "--model", "x", "--prompt", "a", "--unknown"],
     ["generate", "--model", "x", "--prompt", "a", "--logprobs", "2"],
+    ["generate", "--model", "x", "--prompt", "a", "--seed", "-1"],
     ["generate", "--model", "x", "--ids", "a", "--stop", "b"],
     ["detokenize", "--model", "x", "--ids", "1,a"], ["score", "--model", "x"]])
 def test_wrong_usage_exits_with_2(hadal, arguments):
@@ -218,6 +219,15 @@ def test_a_family_without_chat_format_is_the_checkpoints_fault(hadal, tmp_path):
     model = make_checkpoint(tmp_path / "kimi", "--shape", "tiny-kimi", "--tokenizer", TOKENIZER)
     chat = write_json(tmp_path / "chat.json", [{"role": "user", "content": "Hi"}])
     assert "kimi_k2" in hadal.error(78, "tokenize", "--model", model, "--chat", chat)
+
+
+def test_text_files_of_a_checkpoint_are_checked(hadal, tiny, tmp_path):
+    model = shutil.copytree(tiny, tmp_path / "model")
+    (model / "generation_config.json").write_text('{"eos_token_id": "x"}')
+    error = hadal.error(78, "generate", "--model", model, "--prompt", "a")
+    assert "generation_config.json" in error and "eos_token_id" in error
+    (model / "tokenizer_config.json").write_text('{"chat_template": 5}')
+    assert "chat_template" in hadal.error(78, "tokenize", "--model", model, "--text", "a")
 
 
 def test_a_tokenizer_larger_than_the_model_is_refused(hadal, tmp_path):
