@@ -25,6 +25,8 @@ from tokenizers import (Regex, Tokenizer, decoders, models, normalizers, pre_tok
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 V3_PATH = ROOT / "tests/data/deepseek-v3-tokenizer/tokenizer.json"
 NUM_STRINGS = 24_000
+# Linear work on 1 MiB takes parts of a second, sanitized or busy some; quadratic work takes hours.
+NOT_QUADRATIC_SECONDS = 60
 
 # DeepSeek-V2's pre-tokenizer, as its tokenizer.json writes it. The three escapes are letters whose
 # canonical forms lie elsewhere: a copy that was normalised has descending ranges.
@@ -293,7 +295,7 @@ def test_a_mebibyte_is_linear(text):
     (ids,) = driver.encode([text * ((1 << 20) // len(text.encode()))])
     print(f"\n1 MiB of {text!r}: {driver.work_seconds * 1000:.0f} ms, {len(ids)} ids",
           file=sys.stderr)
-    assert driver.work_seconds < 2
+    assert driver.work_seconds < NOT_QUADRATIC_SECONDS
 
 
 def test_random_letters_in_one_word():
@@ -301,4 +303,4 @@ def test_random_letters_in_one_word():
     text = "".join(rng.choices("abcdefghijklmnopqrstuvwxyz", k=1 << 20))
     driver = Driver(V3_PATH)
     assert_same_ids(Tokenizer.from_file(str(V3_PATH)), driver, [text])
-    assert driver.work_seconds < 2
+    assert driver.work_seconds < NOT_QUADRATIC_SECONDS
