@@ -5,13 +5,15 @@
 
 #include <gtest/gtest.h>
 
+#include "tests/support/test_folder.h"
+
 namespace hadal {
 namespace {
 
 class MappedFileTest : public testing::Test {
  protected:
   std::string Write(const std::string& name, const std::string& content) {
-    const std::string path = testing::TempDir() + name;
+    const std::string path = FreshTestFolder() + "/" + name;
     std::ofstream(path, std::ios::binary) << content;
     return path;
   }

@@ -1,17 +1,16 @@
 #include "tests/support/checkpoint_writer.h"
 
 #include <algorithm>
-#include <filesystem>
 #include <fstream>
 #include <utility>
 
 #include <boost/json/array.hpp>
 #include <boost/json/serialize.hpp>
-#include <gtest/gtest.h>
 
 #include "base/check.h"
 #include "engine/checkpoint/model_config.h"
 #include "engine/checkpoint/weight_map.h"
+#include "tests/support/test_folder.h"
 
 namespace hadal {
 namespace {
@@ -174,13 +173,7 @@ TestFiles ToFiles(const TestCheckpoint& checkpoint) {
 }
 
 std::string WriteFolder(const TestFiles& files) {
-  const testing::TestInfo* const test = testing::UnitTest::GetInstance()->current_test_info();
-  CHECK(test != nullptr);
-  std::string name = std::string("hadal_") + test->test_suite_name() + "_" + test->name();
-  std::replace(name.begin(), name.end(), '/', '_');
-  const std::string folder = testing::TempDir() + name;
-  std::filesystem::remove_all(folder);
-  std::filesystem::create_directories(folder);
+  const std::string folder = FreshTestFolder();
   for (const auto& [file_name, bytes] : files) {
     std::ofstream(folder + "/" + file_name, std::ios::binary) << bytes;
   }

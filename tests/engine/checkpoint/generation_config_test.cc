@@ -1,11 +1,12 @@
 #include "engine/checkpoint/generation_config.h"
 
-#include <filesystem>
 #include <fstream>
 #include <string>
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+
+#include "tests/support/test_folder.h"
 
 namespace hadal {
 namespace {
@@ -15,8 +16,7 @@ using testing::HasSubstr;
 using testing::IsEmpty;
 
 absl::StatusOr<std::vector<int32_t>> Read(const std::string& json) {
-  const std::string dir = testing::TempDir() + "hadal_generation_config";
-  std::filesystem::create_directories(dir);
+  const std::string dir = FreshTestFolder();
   std::ofstream(dir + "/generation_config.json") << json;
   return ReadGenerationEosTokenIds(dir);
 }

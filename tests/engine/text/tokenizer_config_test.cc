@@ -8,6 +8,7 @@
 #include <gtest/gtest.h>
 
 #include "base/json.h"
+#include "tests/support/test_folder.h"
 
 namespace hadal {
 namespace {
@@ -78,12 +79,6 @@ TEST(TokenizerConfigTest, ReadsThePublishedFileAndForgivesAMissingOne) {
 
 class ChatTemplateFileTest : public testing::Test {
  protected:
-  void SetUp() override {
-    folder_ = testing::TempDir() + "hadal_chat_template";
-    std::filesystem::remove_all(folder_);
-    std::filesystem::create_directories(folder_);
-  }
-
   void Write(const std::string& name, std::string_view text) {
     std::ofstream(folder_ + "/" + name, std::ios::binary) << text;
   }
@@ -92,7 +87,7 @@ class ChatTemplateFileTest : public testing::Test {
     return ReadTokenizerConfigFile(folder_ + "/tokenizer_config.json");
   }
 
-  std::string folder_;
+  const std::string folder_ = FreshTestFolder();
 };
 
 TEST_F(ChatTemplateFileTest, GivesTheTemplate) {
