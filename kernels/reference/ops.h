@@ -3,7 +3,8 @@
 #include "kernels/execution_context.h"
 #include "kernels/kernel_table.h"
 
-// The readable definition of every op: plain loops in double, no threads, no tricks. All other
+// The readable definition of every op: plain loops, no threads, no tricks. Dot products and softmax
+// of attention are summed in double, router scores and the sum over experts in float. All other
 // implementations are tested against these, and a failing one is replaced by them.
 
 namespace hadal::reference {
