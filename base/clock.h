@@ -1,5 +1,6 @@
 #pragma once
 
+#include <atomic>
 #include <chrono>
 
 namespace hadal {
@@ -20,6 +21,16 @@ class Clock {
 class SteadyClock final : public Clock {
  public:
   [[nodiscard]] TimePoint Now() const override { return std::chrono::steady_clock::now(); }
+};
+
+/// Time that passes only when it is told to: for simulations and tests. Any thread.
+class VirtualClock final : public Clock {
+ public:
+  [[nodiscard]] TimePoint Now() const override { return TimePoint(since_start_.load()); }
+  void Advance(Duration duration) { since_start_.store(since_start_.load() + duration); }
+
+ private:
+  std::atomic<Duration> since_start_ = Duration::zero();
 };
 
 }  // namespace hadal

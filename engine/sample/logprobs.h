@@ -4,15 +4,9 @@
 #include <span>
 #include <vector>
 
-#include "base/token_id.h"
+#include "engine/api/sampled_token.h"
 
 namespace hadal {
-
-/// A token and the natural logarithm of its probability.
-struct TokenLogprob {
-  TokenId token = 0;
-  float logprob = 0;
-};
 
 /// log(sum(exp(logits))), in double over the shifted values. NaN and -inf entries count as
 /// impossible; -inf when all are.

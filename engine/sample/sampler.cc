@@ -3,6 +3,9 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
+#include <vector>
+
+#include "engine/sample/logprobs.h"
 
 namespace hadal {
 namespace {

@@ -2,22 +2,13 @@
 
 #include <cstdint>
 #include <span>
-#include <vector>
 
 #include "base/status.h"
+#include "engine/api/sampled_token.h"
 #include "engine/api/sampling_params.h"
-#include "engine/sample/logprobs.h"
 #include "engine/sample/token_counts.h"
 
 namespace hadal {
-
-/// A chosen token. Log-probabilities are those of the model's own distribution, before bias,
-/// penalties, temperature and cuts.
-struct SampledToken {
-  TokenId token = 0;
-  float logprob = 0;
-  std::vector<TokenLogprob> top_logprobs;  // params.num_logprobs of them, best first
-};
 
 /// Chooses the next token. In this order: logit bias; repetition, then frequency and presence
 /// penalties; with temperature 0 the highest logit (the lower id among equals); otherwise softmax

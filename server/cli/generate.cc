@@ -135,7 +135,7 @@ absl::Status RunCommand(const GenerateOptions& options) {
   const int64_t num_prompt_tokens = std::ssize(prompt);
   const int64_t max_tokens =
       std::min(options.max_tokens, config.max_position_embeddings - num_prompt_tokens);
-  ASSIGN_OR_RETURN(Sequence sequence, loaded->NewSequence(num_prompt_tokens + max_tokens));
+  ASSIGN_OR_RETURN(SequenceRunner sequence, loaded->NewSequenceRunner(num_prompt_tokens + max_tokens));
 
   // 3. Text goes out as it comes, unless the whole answer is wanted as JSON.
   const auto stream = [&options](std::string_view text) {

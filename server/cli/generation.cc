@@ -44,10 +44,6 @@ class TextOutput {
 
 }  // namespace
 
-std::string_view NameOf(FinishReason reason) {
-  return reason == FinishReason::kStop ? "stop" : "length";
-}
-
 absl::StatusOr<Generation> Generate(GenerationArgs args,
                                     absl::FunctionRef<void(std::string_view)> emit) {
   std::optional<TextOutput> output;

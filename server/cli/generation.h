@@ -7,17 +7,13 @@
 #include <absl/functional/function_ref.h>
 
 #include "base/status.h"
+#include "engine/api/finish_reason.h"
 #include "engine/sample/sampler.h"
-#include "engine/sequence.h"
+#include "engine/sequence_runner.h"
 #include "engine/text/stop_matcher.h"
 #include "engine/text/tokenizer.h"
 
 namespace hadal {
-
-/// Why generation ended; the words of the OpenAI API.
-enum class FinishReason : int8_t { kStop, kLength };
-
-std::string_view NameOf(FinishReason reason);
 
 /// What was generated. Text is before any stop string; tokens include the one that stopped.
 struct Generation {
@@ -27,7 +23,7 @@ struct Generation {
 };
 
 struct GenerationArgs {
-  Sequence& sequence;                  // empty, with room for prompt and max_tokens
+  SequenceRunner& sequence;            // empty, with room for prompt and max_tokens
   const std::vector<TokenId>& prompt;  // not empty
   int64_t max_tokens;
   const SamplingParams& sampling;

@@ -71,8 +71,8 @@ absl::StatusOr<std::unique_ptr<LoadedModel>> LoadedModel::Load(const ModelOption
   return loaded;
 }
 
-absl::StatusOr<Sequence> LoadedModel::NewSequence(int64_t max_tokens) {
-  return Sequence::Create({.model = *model_,
+absl::StatusOr<SequenceRunner> LoadedModel::NewSequenceRunner(int64_t max_tokens) {
+  return SequenceRunner::Create({.model = *model_,
                            .context = context_,
                            .cache_dtype = cache_dtype_,
                            .max_tokens = max_tokens,

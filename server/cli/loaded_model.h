@@ -9,7 +9,7 @@
 #include "engine/checkpoint/checkpoint.h"
 #include "engine/model/model.h"
 #include "engine/model/weights.h"
-#include "engine/sequence.h"
+#include "engine/sequence_runner.h"
 #include "server/cli/options.h"
 
 namespace hadal {
@@ -30,7 +30,7 @@ class LoadedModel {
   [[nodiscard]] ExecutionContext& context() { return context_; }
 
   /// An empty sequence with room for `max_tokens`. ResourceExhausted when the cache does not fit.
-  absl::StatusOr<Sequence> NewSequence(int64_t max_tokens);
+  absl::StatusOr<SequenceRunner> NewSequenceRunner(int64_t max_tokens);
 
  private:
   LoadedModel(const ModelOptions& options, Checkpoint checkpoint);

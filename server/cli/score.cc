@@ -32,7 +32,7 @@ absl::StatusOr<std::vector<TokenId>> ReadTokens(const ScoreOptions& options,
 absl::StatusOr<std::vector<double>> ScoreTokens(LoadedModel& loaded,
                                                 const std::vector<TokenId>& ids) {
   constexpr int64_t kRows = 32;
-  ASSIGN_OR_RETURN(Sequence sequence, loaded.NewSequence(std::ssize(ids)));
+  ASSIGN_OR_RETURN(SequenceRunner sequence, loaded.NewSequenceRunner(std::ssize(ids)));
   const int64_t vocab_size = loaded.config().vocab_size;
   std::vector<float> buffer(static_cast<size_t>(kRows * vocab_size));
   std::vector<double> logprobs;

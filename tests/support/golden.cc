@@ -8,7 +8,7 @@
 #include <gtest/gtest.h>
 
 #include "base/checked_cast.h"
-#include "engine/sequence.h"
+#include "engine/sequence_runner.h"
 
 namespace hadal {
 namespace {
@@ -90,7 +90,7 @@ ModelRunner::ModelRunner(const Golden& golden, const std::string& kernels, MlaFo
 std::vector<float> ModelRunner::Logits(const std::vector<TokenId>& tokens,
                                        int64_t chunk_tokens,
                                        DType cache_dtype) {
-  Sequence sequence = ValueOrDie(Sequence::Create({.model = model_,
+  SequenceRunner sequence = ValueOrDie(SequenceRunner::Create({.model = model_,
                                                    .context = context_,
                                                    .cache_dtype = cache_dtype,
                                                    .max_tokens = std::ssize(tokens),
@@ -109,7 +109,7 @@ std::vector<float> ModelRunner::Logits(const std::vector<TokenId>& tokens,
 std::vector<TokenId> ModelRunner::Greedy(const std::vector<TokenId>& prompt,
                                          int64_t num_tokens,
                                          DType cache_dtype) {
-  Sequence sequence = ValueOrDie(Sequence::Create({.model = model_,
+  SequenceRunner sequence = ValueOrDie(SequenceRunner::Create({.model = model_,
                                                    .context = context_,
                                                    .cache_dtype = cache_dtype,
                                                    .max_tokens = std::ssize(prompt) + num_tokens,

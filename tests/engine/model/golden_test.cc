@@ -14,7 +14,7 @@
 
 #include <gtest/gtest.h>
 
-#include "engine/sequence.h"
+#include "engine/sequence_runner.h"
 
 namespace hadal {
 namespace {
@@ -95,7 +95,7 @@ TEST_P(GoldenTest, Bf16CacheStaysWithinItsRounding) {
 
 TEST_P(GoldenTest, HiddenStatesAreNormed) {
   ModelRunner runner(golden_, "auto", MlaForm::kAuto);
-  auto sequence = Sequence::Create({.model = runner.model(),
+  auto sequence = SequenceRunner::Create({.model = runner.model(),
                                     .context = runner.context(),
                                     .cache_dtype = DType::kF32,
                                     .max_tokens = std::ssize(prompt_),

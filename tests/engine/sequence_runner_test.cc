@@ -1,4 +1,4 @@
-#include "engine/sequence.h"
+#include "engine/sequence_runner.h"
 
 #include <gtest/gtest.h>
 
@@ -7,11 +7,11 @@
 namespace hadal {
 namespace {
 
-TEST(SequenceTest, VisitsEveryTokenOnceInChunks) {
+TEST(SequenceRunnerTest, VisitsEveryTokenOnceInChunks) {
   const Golden golden = Golden::Load("kimi");
   ModelRunner runner(golden, "auto", MlaForm::kAuto);
   const std::vector<TokenId> ids = golden.Ids("input_ids");
-  auto sequence = Sequence::Create({.model = runner.model(),
+  auto sequence = SequenceRunner::Create({.model = runner.model(),
                                     .context = runner.context(),
                                     .cache_dtype = DType::kBf16,
                                     .max_tokens = 96,
@@ -25,12 +25,12 @@ TEST(SequenceTest, VisitsEveryTokenOnceInChunks) {
   EXPECT_EQ(sequence->size(), 96);
 }
 
-TEST(SequenceTest, PredictingTokenByTokenEqualsAtOnce) {
+TEST(SequenceRunnerTest, PredictingTokenByTokenEqualsAtOnce) {
   const Golden golden = Golden::Load("moonlight");
   ModelRunner runner(golden, "auto", MlaForm::kAuto);
   const std::vector<TokenId> ids = golden.Ids("input_ids");
   const std::vector<float> expected = golden.Floats("logits");
-  auto sequence = Sequence::Create({.model = runner.model(),
+  auto sequence = SequenceRunner::Create({.model = runner.model(),
                                     .context = runner.context(),
                                     .cache_dtype = DType::kF32,
                                     .max_tokens = std::ssize(ids),
@@ -45,11 +45,11 @@ TEST(SequenceTest, PredictingTokenByTokenEqualsAtOnce) {
   }
 }
 
-TEST(SequenceDeathTest, NeverGrowsBeyondItsRoom) {
+TEST(SequenceRunnerDeathTest, NeverGrowsBeyondItsRoom) {
   GTEST_FLAG_SET(death_test_style, "threadsafe");
   const Golden golden = Golden::Load("kimi");
   ModelRunner runner(golden, "auto", MlaForm::kAuto);
-  auto sequence = Sequence::Create({.model = runner.model(),
+  auto sequence = SequenceRunner::Create({.model = runner.model(),
                                     .context = runner.context(),
                                     .cache_dtype = DType::kF32,
                                     .max_tokens = 3,

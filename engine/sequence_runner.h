@@ -13,7 +13,7 @@ namespace hadal {
 
 /// One sequence alone on a model, with a cache of its own: what the command line needs to generate
 /// and to score. Tokens are only ever appended. One thread.
-class Sequence {
+class SequenceRunner {
  public:
   struct Args {
     const Model& model;
@@ -24,7 +24,7 @@ class Sequence {
   };
 
   /// ResourceExhausted when the cache finds no room. Borrows model and context.
-  static absl::StatusOr<Sequence> Create(const Args& args);
+  static absl::StatusOr<SequenceRunner> Create(const Args& args);
 
   /// Runs `tokens`, in steps of at most chunk_tokens. After each step calls `visit` with the index
   /// in `tokens` of the step's first and the hidden states of all its tokens, [n, hidden_size].
@@ -39,7 +39,7 @@ class Sequence {
   [[nodiscard]] int64_t size() const { return size_; }
 
  private:
-  Sequence(const Args& args, KvCache cache);
+  SequenceRunner(const Args& args, KvCache cache);
 
   // The next `tokens` as a batch of one sequence.
   void FillBatch(std::span<const TokenId> tokens);

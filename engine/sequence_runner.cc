@@ -1,4 +1,4 @@
-#include "engine/sequence.h"
+#include "engine/sequence_runner.h"
 
 #include <algorithm>
 #include <numeric>
@@ -8,7 +8,7 @@
 
 namespace hadal {
 
-absl::StatusOr<Sequence> Sequence::Create(const Args& args) {
+absl::StatusOr<SequenceRunner> SequenceRunner::Create(const Args& args) {
   CHECK_GT(args.max_tokens, 0);
   CHECK_GT(args.chunk_tokens, 0);
   const int64_t num_blocks = (args.max_tokens + kBlockSize - 1) / kBlockSize;
@@ -18,10 +18,10 @@ absl::StatusOr<Sequence> Sequence::Create(const Args& args) {
                                     .dtype = args.cache_dtype,
                                     .num_blocks = num_blocks,
                                     .device = CpuDevice()}));
-  return Sequence(args, std::move(cache));
+  return SequenceRunner(args, std::move(cache));
 }
 
-Sequence::Sequence(const Args& args, KvCache cache)
+SequenceRunner::SequenceRunner(const Args& args, KvCache cache)
     : args_(args),
       cache_(std::move(cache)),
       hidden_(static_cast<size_t>(args.chunk_tokens * args.model.config().hidden_size)),
@@ -32,7 +32,7 @@ Sequence::Sequence(const Args& args, KvCache cache)
   std::iota(batch_.block_tables.begin(), batch_.block_tables.end(), 0);
 }
 
-void Sequence::FillBatch(std::span<const TokenId> tokens) {
+void SequenceRunner::FillBatch(std::span<const TokenId> tokens) {
   batch_.token_ids.assign(tokens.begin(), tokens.end());
   batch_.positions.resize(tokens.size());
   std::iota(batch_.positions.begin(), batch_.positions.end(), CheckedCast<int32_t>(size_));
@@ -41,7 +41,7 @@ void Sequence::FillBatch(std::span<const TokenId> tokens) {
   batch_.query_starts = {0, CheckedCast<int32_t>(tokens.size())};
 }
 
-void Sequence::Append(std::span<const TokenId> tokens, Visitor visit) {
+void SequenceRunner::Append(std::span<const TokenId> tokens, Visitor visit) {
   CHECK_LE(size_ + std::ssize(tokens), args_.max_tokens);
   const int64_t hidden_size = args_.model.config().hidden_size;
   for (int64_t first = 0; first < std::ssize(tokens); first += args_.chunk_tokens) {
@@ -54,7 +54,7 @@ void Sequence::Append(std::span<const TokenId> tokens, Visitor visit) {
   }
 }
 
-std::span<float> Sequence::AppendAndPredict(std::span<const TokenId> tokens) {
+std::span<float> SequenceRunner::AppendAndPredict(std::span<const TokenId> tokens) {
   CHECK(!tokens.empty());
   const int64_t last = std::ssize(tokens) - 1;
   Append(tokens, [&](int64_t first, const TensorView<const float, 2>& hidden) {

@@ -1,0 +1,36 @@
+#pragma once
+
+#include <cstdint>
+
+#include "base/clock.h"
+#include "scheduler/limits.h"
+
+namespace hadal {
+
+/// What steps take on this machine, measured while they run, and what follows for the next: how
+/// many tokens of prompts may ride beside sequences that are generating, so that a step stays near
+/// the target time; and how long a token takes. Owned by the scheduler's thread.
+class Pace {
+ public:
+  explicit Pace(const Limits& limits);
+
+  struct Step {
+    int64_t num_tokens = 0;        // all
+    int64_t num_chunk_tokens = 0;  // of sequences that missed more than one token
+    Duration time{};
+  };
+  void Observe(const Step& step);
+
+  /// From min_chunk_tokens to max_step_tokens.
+  [[nodiscard]] int64_t max_chunk_tokens() const { return max_chunk_tokens_; }
+
+  /// Moving mean over steps; zero before the first.
+  [[nodiscard]] Duration time_per_token() const;
+
+ private:
+  const Limits limits_;
+  int64_t max_chunk_tokens_;
+  double seconds_per_token_ = 0;
+};
+
+}  // namespace hadal

@@ -1,0 +1,50 @@
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <vector>
+
+#include "base/clock.h"
+#include "base/token_id.h"
+#include "engine/api/sampling_params.h"
+
+namespace hadal {
+
+class TokenStream;
+
+enum class RequestId : int64_t {};
+
+/// Who asks: an API key's number. Waiting requests take turns by tenant.
+enum class TenantId : int32_t {};
+
+/// What a caller asks for. Immutable once submitted.
+struct Request {
+  RequestId id{};                         // chosen by the caller, unique among live requests
+  std::vector<TokenId> prompt;            // at least one token
+  SamplingParams sampling;                // sequence i draws with seed + i
+  int64_t max_new_tokens = 1;             // of each sequence; at least 1
+  int32_t num_sequences = 1;              // n: continuations of the one prompt
+  std::vector<TokenId> stop_token_ids;    // ends a sequence, which then holds that token
+  int32_t priority = 0;                   // lower goes first
+  TenantId tenant{};                      //
+  uint64_t cache_salt = 0;                // the prefix cache is shared by equal salts alone
+  TimePoint deadline = TimePoint::max();  // then the request ends, wherever it is
+  std::shared_ptr<TokenStream> stream;    // where tokens go; may be null in tests
+};
+
+/// Why a prompt's blocks ended being found in the prefix cache where they did.
+enum class CacheMiss : int8_t {
+  kNone,       // all that can be found was: every full block but that of the last token
+  kDiverged,   // cached prompts differ from `position` on
+  kEvicted,    // the block at `position` was cached and gave way
+  kNeverSeen,  // nothing is known of what follows
+};
+
+/// What the prefix cache knew of a prompt when the request was admitted.
+struct CacheReport {
+  int64_t cached_tokens = 0;  // not computed again; a multiple of kBlockSize
+  CacheMiss miss = CacheMiss::kNeverSeen;
+  int64_t position = 0;  // first that was not found
+};
+
+}  // namespace hadal

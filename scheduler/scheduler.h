@@ -1,0 +1,112 @@
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <memory>
+#include <set>
+#include <span>
+#include <utility>
+#include <vector>
+
+#include <absl/container/flat_hash_map.h>
+
+#include "base/status.h"
+#include "engine/api/executor.h"
+#include "scheduler/block_pool.h"
+#include "scheduler/limits.h"
+#include "scheduler/pace.h"
+#include "scheduler/prefix_cache.h"
+#include "scheduler/sequence.h"
+#include "scheduler/step_plan.h"
+#include "scheduler/waiting_queue.h"
+
+namespace hadal {
+
+/// Something that the world should know of a request.
+struct Event {
+  enum class Kind : int8_t {
+    kAdmitted,       // its first step is planned; `request->cache` is known
+    kToken,          // `token` was generated
+    kSequenceEnded,  // for `reason`; once for each sequence
+    kRequestEnded,   // all its sequences ended, the last for `reason`; once, and the last event
+  };
+
+  Kind kind;
+  LiveRequest* request;
+  int32_t sequence = 0;
+  const SampledToken* token = nullptr;  // borrowed from the StepOutput
+  FinishReason reason = FinishReason::kStop;
+};
+
+/// Numbers of now and since the start.
+struct SchedulerCounts {
+  int64_t num_running = 0;    // sequences
+  int64_t num_preempted = 0;  // sequences that wait for blocks again
+  int64_t num_waiting = 0;    // requests
+  int64_t num_free_blocks = 0;
+  int64_t num_cached_blocks = 0;
+  int64_t num_used_blocks = 0;
+  int64_t total_steps = 0;
+  int64_t total_prompt_tokens = 0;  // of admitted requests
+  int64_t total_cached_tokens = 0;  // of these, found in the prefix cache
+  int64_t total_generated_tokens = 0;
+  int64_t total_preemptions = 0;
+  std::array<int64_t, 5> total_ended = {};  // requests, by FinishReason
+};
+
+/// InvalidArgument for a request that can never run under `limits`. Any thread.
+absl::Status ValidateRequest(const Limits& limits, const Request& request);
+
+/// Decides what each step does. Pure state: no clock, no thread, no effect but on itself.
+///
+///   const StepPlan& plan = scheduler.Plan(now);
+///   BuildStepInput(plan, input);            // run it
+///   scheduler.Apply(status, output, now);
+///   for (const Event& event : scheduler.events()) ...
+///   scheduler.ClearEvents();
+///
+/// A step's token budget goes to running sequences first, those that miss one token before chunks
+/// of those that miss more; then waiting requests are admitted. A sequence gets all blocks of its
+/// known tokens when it is admitted and one more whenever it needs it; when there is none, the
+/// running sequence that goes last loses its own and is computed again later. The sequence that
+/// goes first never does, so something always moves. Owned by the scheduler's thread.
+class Scheduler {
+ public:
+  /// REQUIRES: `limits` are valid.
+  explicit Scheduler(const Limits& limits);
+
+  /// Takes a request in. ResourceExhausted when max_requests or max_waiting_tokens are reached;
+  /// AlreadyExists for the id of a live request. REQUIRES: ValidateRequest says OK.
+  absl::Status Add(std::unique_ptr<LiveRequest> request, TimePoint now);
+
+  /// Ends a request: at once, or when the step that it takes part in ends. Unknown ids are ignored.
+  void Cancel(RequestId id);
+
+  /// What to do next; empty when nothing can be done. The plan is valid until Apply. REQUIRES: the
+  /// last plan was empty or has been applied.
+  const StepPlan& Plan(TimePoint now);
+
+  /// Takes in what came of the last plan. With an error all its requests fail. REQUIRES: Plan
+  /// returned a plan that is not empty.
+  void Apply(const absl::Status& status, const StepOutput& output, TimePoint now);
+
+  /// What happened since ClearEvents, in order. Requests that ended live until then.
+  [[nodiscard]] std::span<const Event> events() const { return events_; }
+  void ClearEvents();
+
+  /// Earliest deadline of a live request; TimePoint::max() when none has one.
+  [[nodiscard]] TimePoint next_deadline() const;
+  [[nodiscard]] bool idle() const { return live_.empty(); }
+  [[nodiscard]] SchedulerCounts counts() const;
+  [[nodiscard]] const Limits& limits() const { return limits_; }
+
+  /// CHECKs docs/invariants.md. Linear in blocks and requests. REQUIRES: no plan is open.
+  void CheckInvariants() const;
+
+ private:
+  void ExpireDeadlines(TimePoint now);
+  void ContinueRunning();
+  void AdmitWaiting(TimePoint now);
+};
+
+}  // namespace hadal

@@ -1,0 +1,30 @@
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+#include "engine/api/executor.h"
+#include "scheduler/sequence.h"
+
+namespace hadal {
+
+/// What the next step is to do.
+struct StepPlan {
+  struct Part {
+    Sequence* sequence;
+    int64_t num_tokens;  // the next that miss, from num_computed_tokens on; at least 1
+  };
+
+  std::vector<Part> parts;
+  std::vector<BlockCopy> copies;  // before the step
+  int64_t num_tokens = 0;         // of all parts
+
+  [[nodiscard]] bool empty() const { return parts.empty(); }
+};
+
+/// Fills `input` from the plan, reusing its memory; `input` borrows tokens and parameters of the
+/// plan's sequences. Samples come in the order of parts: one for each part that leaves no token
+/// missing, and where the request has not forked yet one for each of its sequences.
+void BuildStepInput(const StepPlan& plan, StepInput& input);
+
+}  // namespace hadal
