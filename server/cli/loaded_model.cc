@@ -73,10 +73,10 @@ absl::StatusOr<std::unique_ptr<LoadedModel>> LoadedModel::Load(const ModelOption
 
 absl::StatusOr<SequenceRunner> LoadedModel::NewSequenceRunner(int64_t max_tokens) {
   return SequenceRunner::Create({.model = *model_,
-                           .context = context_,
-                           .cache_dtype = cache_dtype_,
-                           .max_tokens = max_tokens,
-                           .chunk_tokens = std::min(kChunkTokens, max_tokens)});
+                                 .context = context_,
+                                 .cache_dtype = cache_dtype_,
+                                 .max_tokens = max_tokens,
+                                 .chunk_tokens = std::min(kChunkTokens, max_tokens)});
 }
 
 absl::Status CheckPrompt(const ModelConfig& config, std::span<const TokenId> ids) {
