@@ -56,14 +56,14 @@ float GroupScore(TopkMethod method, std::span<const float> choice, std::span<int
 
 // Sets the choice of all experts outside the best topk_group groups to -inf.
 void MaskGroups(const MoeRouteArgs& args, const RouteScratch& scratch) {
-  const auto choice = scratch.choice.Row(0);
+  const auto choice = scratch.choice.Row();
   const auto group_size = choice.size() / static_cast<size_t>(args.n_group);
-  const auto scores = scratch.group_scores.Row(0);
+  const auto scores = scratch.group_scores.Row();
   for (size_t group = 0; group < scores.size(); ++group) {
     scores[group] = GroupScore(
-        args.topk_method, choice.subspan(group * group_size, group_size), scratch.order.Row(0));
+        args.topk_method, choice.subspan(group * group_size, group_size), scratch.order.Row());
   }
-  const auto kept = TopK(scores, args.topk_group, scratch.order.Row(0));
+  const auto kept = TopK(scores, args.topk_group, scratch.order.Row());
   for (size_t expert = 0; expert < choice.size(); ++expert) {
     const auto group = static_cast<int32_t>(expert / group_size);
     if (std::find(kept.begin(), kept.end(), group) == kept.end()) {
@@ -73,3 +73,55 @@ void MaskGroups(const MoeRouteArgs& args, const RouteScratch& scratch) {
 }
 
 }  // namespace
+
+RouteScratch MakeRouteScratch(const MoeRouteArgs& args, ScratchArena& scratch) {
+  return {.choice = scratch.Allocate<float>(args.gate.rows),
+          .group_scores = scratch.Allocate<float>(args.n_group),
+          .order = scratch.Allocate<int32_t>(std::max(args.gate.rows, args.n_group))};
+}
+
+void ChooseExperts(const MoeRouteArgs& args,
+                   int64_t token,
+                   std::span<float> scores,
+                   const RouteScratch& scratch) {
+  ScoresOfLogits(args.scoring_func, scores);
+  const auto choice = scratch.choice.Row();
+  for (size_t expert = 0; expert < choice.size(); ++expert) {
+    choice[expert] = scores[expert];
+    if (args.topk_method == TopkMethod::kNoauxTc) {
+      choice[expert] += args.e_score_correction_bias(expert);
+    }
+    if (std::isnan(choice[expert])) {
+      choice[expert] = std::numeric_limits<float>::lowest();
+    }
+  }
+  if (args.topk_method != TopkMethod::kGreedy && args.n_group > 1) {
+    MaskGroups(args, scratch);
+  }
+  const auto experts = TopK(choice, args.expert_ids.extent(1), scratch.order.Row());
+  float sum = 0;
+  for (const int32_t expert : experts) {
+    sum += scores[static_cast<size_t>(expert)];
+  }
+  float factor = args.routed_scaling_factor;
+  if (args.norm_topk_prob) {
+    const float scaling = args.scoring_func == ScoringFunc::kSigmoid ? factor : 1.0F;
+    factor = scaling / (sum + 1e-20F);
+  }
+  for (size_t k = 0; k < experts.size(); ++k) {
+    args.expert_ids(token, k) = experts[k];
+    args.weights(token, k) = scores[static_cast<size_t>(experts[k])] * factor;
+  }
+}
+
+void MoeRoute(const MoeRouteArgs& args, ExecutionContext& context) {
+  const ScratchScope scope(context.scratch);
+  const auto logits = context.scratch.Allocate<float>(args.x.extent(0), args.gate.rows);
+  const RouteScratch scratch = MakeRouteScratch(args, context.scratch);
+  Linear({.x = args.x, .weight = args.gate, .output = Output::kStore, .y = logits}, context);
+  for (int64_t t = 0; t < args.x.extent(0); ++t) {
+    ChooseExperts(args, t, logits.Row(t), scratch);
+  }
+}
+
+}  // namespace hadal::reference
