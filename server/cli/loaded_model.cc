@@ -59,7 +59,7 @@ absl::StatusOr<std::unique_ptr<LoadedModel>> LoadedModel::Load(const ModelOption
   loaded->model_.emplace(Model::Args{.config = loaded->config(),
                                      .weights = *loaded->weights_,
                                      .kernels = loaded->kernels_,
-                                     .mla_form = MlaForm::kAuto});
+                                     .mla_form = MlaForm::kAbsorbed});
   const std::chrono::duration<double> seconds = clock.Now() - start;
   Log(LogLevel::kInfo,
       absl::StrFormat("loaded %s: %d bytes in %.2f s, %d threads",
