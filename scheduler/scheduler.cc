@@ -48,6 +48,7 @@ Scheduler::Scheduler(const Limits& limits)
   plan_.parts.reserve(num_running);
   plan_.copies.reserve(num_running);
   events_.reserve(4 * num_running);
+  ended_.reserve(static_cast<size_t>(limits.max_requests));
   found_.reserve(static_cast<size_t>(NumBlocksFor(limits.max_sequence_tokens)));
 }
 

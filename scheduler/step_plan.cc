@@ -18,6 +18,21 @@ void AddSample(const Sequence& part, const Sequence& sampled, StepInput& input) 
 
 }  // namespace
 
+StepInput ReserveStepInput(const Limits& limits) {
+  const auto num_tokens = static_cast<size_t>(limits.max_step_tokens);
+  const auto num_sequences = static_cast<size_t>(limits.max_running_sequences);
+  const int64_t max_blocks = std::min(NumBlocksFor(limits.max_sequence_tokens), limits.num_blocks);
+  StepInput input;
+  input.batch.token_ids.reserve(num_tokens);
+  input.batch.positions.reserve(num_tokens);
+  input.batch.slots.reserve(num_tokens);
+  input.batch.query_starts.reserve(num_sequences + 1);
+  input.batch.block_tables.reserve(num_sequences * static_cast<size_t>(max_blocks));
+  input.copies.reserve(num_sequences);
+  input.samples.reserve(num_sequences);
+  return input;
+}
+
 void BuildStepInput(const StepPlan& plan, StepInput& input) {
   ForwardBatch& batch = input.batch;
   const auto num_parts = plan.parts.size();

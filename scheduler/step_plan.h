@@ -4,6 +4,7 @@
 #include <vector>
 
 #include "engine/api/executor.h"
+#include "scheduler/limits.h"
 #include "scheduler/sequence.h"
 
 namespace hadal {
@@ -21,6 +22,9 @@ struct StepPlan {
 
   [[nodiscard]] bool empty() const { return parts.empty(); }
 };
+
+/// A step's input with room for the largest that `limits` allow, so that none grows later.
+StepInput ReserveStepInput(const Limits& limits);
 
 /// Fills `input` from the plan, reusing its memory; `input` borrows tokens and parameters of the
 /// plan's sequences. Samples come in the order of parts: one for each part that leaves no token

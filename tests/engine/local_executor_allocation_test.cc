@@ -1,86 +1,15 @@
 // Steps allocate nothing once their like has run: neither through operator new, which this program
 // replaces, nor from the device.
 
-#include <atomic>
-#include <cstdlib>
-#include <new>
+#include <algorithm>
 
 #include <gtest/gtest.h>
 
+#include "tests/support/allocation_counter.h"
 #include "tests/support/test_steps.h"
-
-namespace {
-
-std::atomic<int64_t> num_allocations = 0;
-
-void* Allocate(size_t size_bytes, size_t alignment) {
-  ++num_allocations;
-  void* data = std::aligned_alloc(alignment, (size_bytes + alignment) / alignment * alignment);
-  if (data == nullptr) {
-    std::abort();
-  }
-  return data;
-}
-
-constexpr size_t kAlignment = __STDCPP_DEFAULT_NEW_ALIGNMENT__;
-
-}  // namespace
-
-void* operator new(size_t size) {
-  return Allocate(size, kAlignment);
-}
-void* operator new[](size_t size) {
-  return Allocate(size, kAlignment);
-}
-void* operator new(size_t size, std::align_val_t alignment) {
-  return Allocate(size, static_cast<size_t>(alignment));
-}
-void* operator new[](size_t size, std::align_val_t alignment) {
-  return Allocate(size, static_cast<size_t>(alignment));
-}
-void* operator new(size_t size, const std::nothrow_t& /*tag*/) noexcept {
-  return Allocate(size, kAlignment);
-}
-void* operator new[](size_t size, const std::nothrow_t& /*tag*/) noexcept {
-  return Allocate(size, kAlignment);
-}
-void operator delete(void* data) noexcept {
-  std::free(data);
-}
-void operator delete[](void* data) noexcept {
-  std::free(data);
-}
-void operator delete(void* data, size_t /*size*/) noexcept {
-  std::free(data);
-}
-void operator delete[](void* data, size_t /*size*/) noexcept {
-  std::free(data);
-}
-void operator delete(void* data, std::align_val_t /*alignment*/) noexcept {
-  std::free(data);
-}
-void operator delete[](void* data, std::align_val_t /*alignment*/) noexcept {
-  std::free(data);
-}
-void operator delete(void* data, size_t /*size*/, std::align_val_t /*alignment*/) noexcept {
-  std::free(data);
-}
-void operator delete[](void* data, size_t /*size*/, std::align_val_t /*alignment*/) noexcept {
-  std::free(data);
-}
 
 namespace hadal {
 namespace {
-
-const Device& CountingDevice() {
-  static constexpr Device kDevice = {"counting",
-                                     [](size_t size_bytes) {
-                                       ++num_allocations;
-                                       return CpuDevice().allocate(size_bytes);
-                                     },
-                                     [](void* data) { CpuDevice().free(data); }};
-  return kDevice;
-}
 
 class LocalExecutorAllocationTest : public testing::TestWithParam<std::string> {
  protected:
@@ -143,18 +72,18 @@ TEST_P(LocalExecutorAllocationTest, StepsAllocateNothingAfterWarmUp) {
                            .max_step_tokens = 96,
                            .max_samples = 8});
   StepOutput output;
-  const int64_t before_warm_up = num_allocations;
+  const int64_t before_warm_up = NumAllocations();
   for (int round = 0; round < 2; ++round) {
     for (const StepInput& step : steps) {
       fixture.Run(step, output);
     }
   }
-  EXPECT_GT(num_allocations, before_warm_up) << "nothing is counted";
+  EXPECT_GT(NumAllocations(), before_warm_up) << "nothing is counted";
   for (int round = 0; round < 3; ++round) {
     for (size_t i = 0; i < steps.size(); ++i) {
-      const int64_t before = num_allocations;
+      const int64_t before = NumAllocations();
       fixture.Run(steps[i], output);
-      const int64_t after = num_allocations;
+      const int64_t after = NumAllocations();
       EXPECT_EQ(after, before) << "round " << round << ", step " << i;
     }
   }
