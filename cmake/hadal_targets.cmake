@@ -2,7 +2,7 @@
 #
 #   hadal_library(NAME base LAYER 0 SRCS ... HDRS ... DEPS ...)
 #   hadal_program(NAME hadal LAYER 4 SRCS ... DEPS ...)
-#   hadal_test(NAME base_test LABEL unit SRCS ... DEPS ... [TIMEOUT s])
+#   hadal_test(NAME base_test LABEL unit SRCS ... DEPS ... [TIMEOUT s] [THREADED])
 #   hadal_fuzz(NAME safetensors_fuzz SRCS ... DEPS ...)
 #
 # A library also gets `<name>_link_test`: it must link whole with its declared dependencies alone.
@@ -14,6 +14,7 @@ if(CMAKE_CXX_COMPILER_ID STREQUAL "Clang")
 endif()
 set_property(GLOBAL PROPERTY HADAL_TEST_SOURCES "")
 add_custom_target(all_fuzz_targets) # what ./dev fuzz builds
+add_custom_target(run_threaded_tests) # what ./dev tsan runs: tests in which threads meet
 
 function(hadal_target_options target)
   target_compile_features(${target} PUBLIC cxx_std_20)
@@ -72,7 +73,7 @@ function(hadal_program)
 endfunction()
 
 function(hadal_test)
-  cmake_parse_arguments(ARG "" "NAME;LABEL;TIMEOUT" "SRCS;DEPS" ${ARGN})
+  cmake_parse_arguments(ARG "THREADED" "NAME;LABEL;TIMEOUT" "SRCS;DEPS" ${ARGN})
   foreach(source IN LISTS ARG_SRCS)
     set_property(GLOBAL APPEND PROPERTY HADAL_TEST_SOURCES ${CMAKE_CURRENT_SOURCE_DIR}/${source})
   endforeach()
@@ -86,6 +87,10 @@ function(hadal_test)
   target_link_libraries(${ARG_NAME} PRIVATE ${ARG_DEPS} GTest::gmock_main)
   target_compile_definitions(${ARG_NAME} PRIVATE HADAL_SOURCE_DIR="${PROJECT_SOURCE_DIR}")
   hadal_target_options(${ARG_NAME})
+  if(ARG_THREADED)
+    add_custom_target(run_${ARG_NAME} COMMAND ${ARG_NAME} --gtest_brief=1 USES_TERMINAL)
+    add_dependencies(run_threaded_tests run_${ARG_NAME})
+  endif()
   gtest_discover_tests(${ARG_NAME} DISCOVERY_MODE PRE_TEST
                        PROPERTIES LABELS ${ARG_LABEL} TIMEOUT ${ARG_TIMEOUT})
 endfunction()

@@ -32,6 +32,7 @@ absl::Status ValidateLimits(const Limits& limits) {
         Bound{"max_waiting_tokens", limits.max_waiting_tokens, 1},
         Bound{"max_sequence_tokens", limits.max_sequence_tokens, 2},
         Bound{"max_sequences_per_request", limits.max_sequences_per_request, 1},
+        Bound{"max_logprobs", limits.max_logprobs, 0},
         Bound{"num_blocks", limits.num_blocks, 1},
         Bound{"min_chunk_tokens", limits.min_chunk_tokens, 1},
         Bound{"fairness_quantum_tokens", limits.fairness_quantum_tokens, 1}}) {
@@ -75,6 +76,7 @@ std::string Describe(const Limits& limits) {
         std::pair{"max_waiting_tokens", limits.max_waiting_tokens},
         std::pair{"max_sequence_tokens", limits.max_sequence_tokens},
         std::pair{"max_sequences_per_request", limits.max_sequences_per_request},
+        std::pair{"max_logprobs", limits.max_logprobs},
         std::pair{"num_blocks", limits.num_blocks},
         std::pair{"min_chunk_tokens", limits.min_chunk_tokens},
         std::pair{"fairness_quantum_tokens", limits.fairness_quantum_tokens}}) {

@@ -45,6 +45,11 @@ absl::Status ValidateRequest(const Limits& limits, const Request& request) {
         kBlockSize,
         limits.num_blocks);
   }
+  if (request.sampling.num_logprobs > limits.max_logprobs) {
+    return InvalidArgument("logprobs: expected at most %d, found %d",
+                           limits.max_logprobs,
+                           request.sampling.num_logprobs);
+  }
   return ValidateSamplingParams(request.sampling, limits.vocab_size);
 }
 

@@ -32,6 +32,7 @@ TEST(LimitsTest, EachBoundIsChecked) {
            {[](Limits& l) { l.max_sequence_tokens = 1; }, "max_sequence_tokens"},
            {[](Limits& l) { l.max_sequence_tokens = int64_t{1} << 40U; }, "max_sequence_tokens"},
            {[](Limits& l) { l.max_sequences_per_request = 0; }, "max_sequences_per_request"},
+           {[](Limits& l) { l.max_logprobs = -1; }, "max_logprobs"},
            {[](Limits& l) { l.num_blocks = 0; }, "num_blocks"},
            {[](Limits& l) { l.min_chunk_tokens = 0; }, "min_chunk_tokens"},
            {[](Limits& l) { l.fairness_quantum_tokens = 0; }, "fairness_quantum_tokens"},
@@ -75,6 +76,7 @@ TEST(ValidateRequestTest, RefusesWhatCanNeverRun) {
             "max_tokens: expected 1 to 800"},
            {[](Request& r) { r.max_new_tokens = 57; }, "need 5 cache blocks"},
            {[](Request& r) { r.prompt.resize(1000); }, "leave no room"},
+           {[](Request& r) { r.sampling.num_logprobs = 21; }, "logprobs: expected at most 20"},
            {[](Request& r) { r.sampling.temperature = -1; }, "temperature"}}) {
     Request request = MakeRequest(1, 200, 56);
     c.spoil(request);
