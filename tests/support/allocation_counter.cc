@@ -21,46 +21,51 @@ constexpr size_t kAlignment = __STDCPP_DEFAULT_NEW_ALIGNMENT__;
 
 }  // namespace
 
-void* operator new(size_t size) {
+// Not inline: GCC would see the free() of memory that it believes to come from another operator.
+[[gnu::noinline]] void* operator new(size_t size) {
   return Allocate(size, kAlignment);
 }
-void* operator new[](size_t size) {
+[[gnu::noinline]] void* operator new[](size_t size) {
   return Allocate(size, kAlignment);
 }
-void* operator new(size_t size, std::align_val_t alignment) {
+[[gnu::noinline]] void* operator new(size_t size, std::align_val_t alignment) {
   return Allocate(size, static_cast<size_t>(alignment));
 }
-void* operator new[](size_t size, std::align_val_t alignment) {
+[[gnu::noinline]] void* operator new[](size_t size, std::align_val_t alignment) {
   return Allocate(size, static_cast<size_t>(alignment));
 }
-void* operator new(size_t size, const std::nothrow_t& /*tag*/) noexcept {
+[[gnu::noinline]] void* operator new(size_t size, const std::nothrow_t& /*tag*/) noexcept {
   return Allocate(size, kAlignment);
 }
-void* operator new[](size_t size, const std::nothrow_t& /*tag*/) noexcept {
+[[gnu::noinline]] void* operator new[](size_t size, const std::nothrow_t& /*tag*/) noexcept {
   return Allocate(size, kAlignment);
 }
-void operator delete(void* data) noexcept {
+[[gnu::noinline]] void operator delete(void* data) noexcept {
   std::free(data);
 }
-void operator delete[](void* data) noexcept {
+[[gnu::noinline]] void operator delete[](void* data) noexcept {
   std::free(data);
 }
-void operator delete(void* data, size_t /*size*/) noexcept {
+[[gnu::noinline]] void operator delete(void* data, size_t /*size*/) noexcept {
   std::free(data);
 }
-void operator delete[](void* data, size_t /*size*/) noexcept {
+[[gnu::noinline]] void operator delete[](void* data, size_t /*size*/) noexcept {
   std::free(data);
 }
-void operator delete(void* data, std::align_val_t /*alignment*/) noexcept {
+[[gnu::noinline]] void operator delete(void* data, std::align_val_t /*alignment*/) noexcept {
   std::free(data);
 }
-void operator delete[](void* data, std::align_val_t /*alignment*/) noexcept {
+[[gnu::noinline]] void operator delete[](void* data, std::align_val_t /*alignment*/) noexcept {
   std::free(data);
 }
-void operator delete(void* data, size_t /*size*/, std::align_val_t /*alignment*/) noexcept {
+[[gnu::noinline]] void operator delete(void* data,
+                                       size_t /*size*/,
+                                       std::align_val_t /*alignment*/) noexcept {
   std::free(data);
 }
-void operator delete[](void* data, size_t /*size*/, std::align_val_t /*alignment*/) noexcept {
+[[gnu::noinline]] void operator delete[](void* data,
+                                         size_t /*size*/,
+                                         std::align_val_t /*alignment*/) noexcept {
   std::free(data);
 }
 
