@@ -48,6 +48,14 @@ absl::Status ResourceExhausted(const absl::FormatSpec<Args...>& format, const Ar
   return absl::ResourceExhaustedError(absl::StrFormat(format, args...));
 }
 template <typename... Args>
+absl::Status AlreadyExists(const absl::FormatSpec<Args...>& format, const Args&... args) {
+  return absl::AlreadyExistsError(absl::StrFormat(format, args...));
+}
+template <typename... Args>
+absl::Status Unavailable(const absl::FormatSpec<Args...>& format, const Args&... args) {
+  return absl::UnavailableError(absl::StrFormat(format, args...));
+}
+template <typename... Args>
 absl::Status Unimplemented(const absl::FormatSpec<Args...>& format, const Args&... args) {
   return absl::UnimplementedError(absl::StrFormat(format, args...));
 }

@@ -11,6 +11,7 @@ namespace hadal {
 
 /// Every bound of the scheduler, validated together and printed at start.
 struct Limits {
+  int64_t vocab_size = 129'280;            // of the model: no id reaches it
   int64_t max_running_sequences = 64;      // sequences that share a step
   int64_t max_step_tokens = 512;           // the token budget of a step
   int64_t max_requests = 1024;             // waiting and running

@@ -8,8 +8,9 @@
 namespace hadal {
 
 /// What steps take on this machine, measured while they run, and what follows for the next: how
-/// many tokens of prompts may ride beside sequences that are generating, so that a step stays near
-/// the target time; and how long a token takes. Owned by the scheduler's thread.
+/// many tokens of chunks may ride beside sequences that miss one token, so that a step stays near
+/// the target time, or near twice the time of a step without chunks where that alone is longer; and
+/// how long a token takes. Owned by the scheduler's thread.
 class Pace {
  public:
   explicit Pace(const Limits& limits);
@@ -31,6 +32,7 @@ class Pace {
   const Limits limits_;
   int64_t max_chunk_tokens_;
   double seconds_per_token_ = 0;
+  double seconds_without_chunks_ = 0;  // of a step
 };
 
 }  // namespace hadal

@@ -5,8 +5,10 @@
 #include <vector>
 
 #include "base/clock.h"
+#include "base/status.h"
 #include "base/token_id.h"
 #include "engine/api/sampling_params.h"
+#include "scheduler/limits.h"
 
 namespace hadal {
 
@@ -31,6 +33,9 @@ struct Request {
   TimePoint deadline = TimePoint::max();  // then the request ends, wherever it is
   std::shared_ptr<TokenStream> stream;    // where tokens go; may be null in tests
 };
+
+/// InvalidArgument, naming the field, for a request that can never run under `limits`. Any thread.
+absl::Status ValidateRequest(const Limits& limits, const Request& request);
 
 /// Why a prompt's blocks ended being found in the prefix cache where they did.
 enum class CacheMiss : int8_t {

@@ -3,6 +3,7 @@
 #include <array>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <set>
 #include <span>
 #include <utility>
@@ -54,9 +55,6 @@ struct SchedulerCounts {
   std::array<int64_t, 5> total_ended = {};  // requests, by FinishReason
 };
 
-/// InvalidArgument for a request that can never run under `limits`. Any thread.
-absl::Status ValidateRequest(const Limits& limits, const Request& request);
-
 /// Decides what each step does. Pure state: no clock, no thread, no effect but on itself.
 ///
 ///   const StepPlan& plan = scheduler.Plan(now);
@@ -104,9 +102,56 @@ class Scheduler {
   void CheckInvariants() const;
 
  private:
+  // What a step may still spend.
+  struct Budget {
+    int64_t num_tokens;
+    int64_t num_chunk_tokens;  // of these, on sequences that miss more than one token
+  };
+
+  // Plan.
   void ExpireDeadlines(TimePoint now);
-  void ContinueRunning();
-  void AdmitWaiting(TimePoint now);
+  [[nodiscard]] Budget BudgetOfStep() const;
+  void ContinueRunning(Budget& budget);
+  void AdmitWaiting(TimePoint now, Budget& budget);
+  bool Admit(Sequence& sequence, Budget& budget);
+  void AddPart(Sequence& sequence, Budget& budget);
+  std::optional<BlockId> AllocateFor(const Sequence& sequence);
+  bool MakeWritable(Sequence& sequence);
+  void Preempt(Sequence& sequence);
+  void AgePreempted(TimePoint now);
+
+  // Apply.
+  void ApplyPart(const StepPlan::Part& part, std::span<const SampledToken> samples);
+  void KeepFullBlocks(Sequence& sequence);
+  void Fork(LiveRequest& request);
+  void TakeToken(Sequence& sequence, const SampledToken& token);
+
+  void StartRunning(Sequence& sequence);
+  void StopRunning(Sequence& sequence);
+  void ReleaseBlocks(Sequence& sequence);
+  void EndSequence(Sequence& sequence, FinishReason reason);
+  void EndRequest(LiveRequest& request, FinishReason reason);
+
+  const Limits limits_;
+  BlockPool pool_;
+  PrefixCache cache_;
+  Pace pace_;
+  WaitingQueue waiting_;
+  absl::flat_hash_map<RequestId, std::unique_ptr<LiveRequest>> live_;
+  std::vector<std::unique_ptr<LiveRequest>> ended_;         // since ClearEvents
+  std::set<std::pair<TimePoint, LiveRequest*>> deadlines_;  // of live requests that have one
+  std::vector<Sequence*> running_;                          // in the order of GoesBefore
+  std::vector<Sequence*> preempted_;                        // likewise
+  int64_t num_slots_ = 0;  // of max_running_sequences: running ones and those they will fork into
+  int64_t num_arrived_ = 0;
+
+  StepPlan plan_;
+  bool plan_is_open_ = false;
+  TimePoint planned_at_{};
+  int64_t num_chunk_tokens_ = 0;  // in the plan
+  std::vector<BlockId> found_;    // Admit's
+  std::vector<Event> events_;
+  SchedulerCounts counts_;
 };
 
 }  // namespace hadal

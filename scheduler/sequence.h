@@ -1,7 +1,7 @@
 #pragma once
 
 #include <cstdint>
-#include <memory>
+#include <optional>
 #include <vector>
 
 #include "base/clock.h"
@@ -55,10 +55,12 @@ struct LiveRequest {
   std::vector<Sequence> sequences;  // [num_sequences]; the first computes the prompt for all
   bool forked = false;              // whether the others have begun
   TimePoint arrival{};
-  int64_t arrival_number = 0;  // counts requests
-  TimePoint latest_start{};    // the deadline less the time that it will take
-  bool aged = false;           // waited for starvation_age: goes before all that have not
-  CacheReport cache;           // of its admission
+  int64_t arrival_number = 0;          // counts requests
+  TimePoint latest_start{};            // the deadline less the time that it will take
+  bool aged = false;                   // waited for starvation_age: goes before all that have not
+  bool in_plan = false;                // a sequence of it takes part in the step that runs
+  std::optional<FinishReason> ending;  // how it ends when that step has ended
+  CacheReport cache;                   // of its admission
 };
 
 /// Whether `a` goes before `b`: aged ones first, then by priority, then by arrival.

@@ -32,7 +32,7 @@ struct SampleRow {
 /// What a step is to do.
 struct StepInput {
   ForwardBatch batch;              // at least one token
-  std::vector<BlockCopy> copies;   // sources and destinations are distinct
+  std::vector<BlockCopy> copies;   // done in this order, before the tokens
   std::vector<SampleRow> samples;  // rows do not fall
 };
 

@@ -10,6 +10,11 @@ namespace hadal {
 /// Tokens in one cache block.
 inline constexpr int64_t kBlockSize = 64;
 
+/// Blocks that hold so many tokens.
+constexpr int64_t NumBlocksFor(int64_t num_tokens) {
+  return (num_tokens + kBlockSize - 1) / kBlockSize;
+}
+
 /// One step's work: the next tokens of some sequences, flattened. A sequence may bring one token
 /// (decoding), many (a prompt or a part of it), or a few (drafts to verify); nothing distinguishes
 /// these. Tokens of a sequence stand together, in rising order of position, and all its earlier

@@ -1,0 +1,48 @@
+#include "scheduler/request.h"
+
+#include "engine/api/forward_batch.h"
+
+namespace hadal {
+
+absl::Status ValidateRequest(const Limits& limits, const Request& request) {
+  if (request.prompt.empty()) {
+    return InvalidArgument("prompt: expected at least one token");
+  }
+  for (size_t i = 0; i < request.prompt.size(); ++i) {
+    if (request.prompt[i] < 0 || request.prompt[i] >= limits.vocab_size) {
+      return InvalidArgument("prompt: token %d at place %d is not in the vocabulary of %d",
+                             request.prompt[i],
+                             i,
+                             limits.vocab_size);
+    }
+  }
+  if (request.num_sequences < 1 || request.num_sequences > limits.max_sequences_per_request) {
+    return InvalidArgument("n: expected 1 to %d sequences, found %d",
+                           limits.max_sequences_per_request,
+                           request.num_sequences);
+  }
+  const int64_t num_prompt_tokens = std::ssize(request.prompt);
+  const int64_t max_new_tokens = limits.max_sequence_tokens - num_prompt_tokens;
+  if (max_new_tokens < 1) {
+    return InvalidArgument("prompt: %d tokens leave no room in a context of %d",
+                           num_prompt_tokens,
+                           limits.max_sequence_tokens);
+  }
+  if (request.max_new_tokens < 1 || request.max_new_tokens > max_new_tokens) {
+    return InvalidArgument(
+        "max_tokens: expected 1 to %d, what the context leaves after the prompt, found %d",
+        max_new_tokens,
+        request.max_new_tokens);
+  }
+  const int64_t num_blocks = NumBlocksFor(num_prompt_tokens + request.max_new_tokens);
+  if (num_blocks > limits.num_blocks) {
+    return InvalidArgument(
+        "prompt and max_tokens need %d cache blocks of %d tokens, there are %d in all",
+        num_blocks,
+        kBlockSize,
+        limits.num_blocks);
+  }
+  return ValidateSamplingParams(request.sampling, limits.vocab_size);
+}
+
+}  // namespace hadal

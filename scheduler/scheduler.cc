@@ -1,0 +1,479 @@
+#include "scheduler/scheduler.h"
+
+#include <algorithm>
+#include <cmath>
+
+#include "base/check.h"
+#include "engine/api/forward_batch.h"
+
+namespace hadal {
+namespace {
+
+bool PointerGoesBefore(const Sequence* a, const Sequence* b) {
+  return GoesBefore(*a, *b);
+}
+
+void InsertInOrder(Sequence& sequence, std::vector<Sequence*>& sequences) {
+  sequences.insert(
+      std::upper_bound(sequences.begin(), sequences.end(), &sequence, PointerGoesBefore),
+      &sequence);
+}
+
+void Remove(const Sequence& sequence, std::vector<Sequence*>& sequences) {
+  const auto found = std::find(sequences.rbegin(), sequences.rend(), &sequence);
+  CHECK(found != sequences.rend());
+  sequences.erase(std::next(found).base());
+}
+
+// Of max_running_sequences: before the fork, the leader stands for all of its request.
+int64_t NumSlots(const LiveRequest& request) {
+  return request.forked ? 1 : std::ssize(request.sequences);
+}
+
+// Samples that a part yields, as BuildStepInput asks for them.
+int64_t NumSamples(const StepPlan::Part& part) {
+  return part.num_tokens < part.sequence->num_missing_tokens() ? 0
+                                                               : NumSlots(*part.sequence->request);
+}
+
+}  // namespace
+
+Scheduler::Scheduler(const Limits& limits)
+    : limits_(limits), pool_(limits.num_blocks), cache_(pool_), pace_(limits), waiting_(limits) {
+  CHECK(ValidateLimits(limits).ok());
+  const auto num_running = static_cast<size_t>(limits.max_running_sequences);
+  live_.reserve(static_cast<size_t>(limits.max_requests));
+  running_.reserve(num_running);
+  preempted_.reserve(num_running);
+  plan_.parts.reserve(num_running);
+  plan_.copies.reserve(num_running);
+  events_.reserve(4 * num_running);
+  found_.reserve(static_cast<size_t>(NumBlocksFor(limits.max_sequence_tokens)));
+}
+
+absl::Status Scheduler::Add(std::unique_ptr<LiveRequest> request, TimePoint now) {
+  if (std::ssize(live_) >= limits_.max_requests) {
+    return ResourceExhausted("max_requests: %d requests are waiting or running",
+                             limits_.max_requests);
+  }
+  if (waiting_.num_tokens() + request->num_prompt_tokens() > limits_.max_waiting_tokens) {
+    return ResourceExhausted("max_waiting_tokens: prompts of %d tokens are waiting",
+                             waiting_.num_tokens());
+  }
+  const RequestId id = request->request.id;
+  const auto [place, is_new] = live_.try_emplace(id, nullptr);
+  if (!is_new) {
+    return AlreadyExists("a request with id %d is live", static_cast<int64_t>(id));
+  }
+  place->second = std::move(request);
+  LiveRequest& live = *place->second;
+  live.arrival = now;
+  live.arrival_number = num_arrived_++;
+  const bool has_deadline = live.request.deadline != TimePoint::max();
+  if (has_deadline) {
+    deadlines_.emplace(live.request.deadline, &live);
+  }
+  live.latest_start = (has_deadline ? live.request.deadline : now + limits_.default_patience) -
+                      pace_.time_per_token() * live.max_cost_tokens();
+  waiting_.Push(live);
+  return absl::OkStatus();
+}
+
+void Scheduler::Cancel(RequestId id) {
+  const auto found = live_.find(id);
+  if (found == live_.end() || found->second->ending.has_value()) {
+    return;
+  }
+  if (found->second->in_plan) {
+    found->second->ending = FinishReason::kCancelled;
+  } else {
+    EndRequest(*found->second, FinishReason::kCancelled);
+  }
+}
+
+const StepPlan& Scheduler::Plan(TimePoint now) {
+  CHECK(!plan_is_open_);
+  plan_.parts.clear();
+  plan_.copies.clear();
+  plan_.num_tokens = 0;
+  num_chunk_tokens_ = 0;
+  planned_at_ = now;
+  ExpireDeadlines(now);
+  Budget budget = BudgetOfStep();
+  ContinueRunning(budget);
+  AdmitWaiting(now, budget);
+  plan_is_open_ = !plan_.empty();
+  return plan_;
+}
+
+void Scheduler::ExpireDeadlines(TimePoint now) {
+  while (!deadlines_.empty() && deadlines_.begin()->first <= now) {
+    EndRequest(*deadlines_.begin()->second, FinishReason::kDeadlineExceeded);
+  }
+}
+
+// Every sequence that misses one token gets it; chunks share what is left, and beside such
+// sequences no more than the pace allows.
+Scheduler::Budget Scheduler::BudgetOfStep() const {
+  const auto misses_one = [](const Sequence* s) { return s->num_missing_tokens() == 1; };
+  const int64_t num_single = std::count_if(running_.begin(), running_.end(), misses_one);
+  const int64_t left = limits_.max_step_tokens - num_single;
+  return {.num_tokens = limits_.max_step_tokens,
+          .num_chunk_tokens = num_single > 0 ? std::min(left, pace_.max_chunk_tokens()) : left};
+}
+
+// Those that lose their blocks go last, so they are not in the plan yet.
+void Scheduler::ContinueRunning(Budget& budget) {
+  for (size_t i = 0; i < running_.size(); ++i) {
+    Sequence& sequence = *running_[i];
+    if (MakeWritable(sequence)) {
+      AddPart(sequence, budget);
+    }
+  }
+}
+
+// A request that does not fit yet is waited for, not passed over: large ones come to their turn.
+void Scheduler::AdmitWaiting(TimePoint now, Budget& budget) {
+  AgePreempted(now);
+  while (budget.num_tokens > 0 && budget.num_chunk_tokens > 0) {
+    Sequence* next = preempted_.empty() ? nullptr : preempted_.front();
+    LiveRequest* waiting = waiting_.Next(now);
+    if (waiting != nullptr && (next == nullptr || GoesBefore(waiting->leader(), *next))) {
+      next = &waiting->leader();
+    }
+    if (next == nullptr || !Admit(*next, budget)) {
+      return;
+    }
+  }
+}
+
+// What was preempted may go first by now, and with it all of its request that runs.
+void Scheduler::AgePreempted(TimePoint now) {
+  bool is_changed = false;
+  for (Sequence* sequence : preempted_) {
+    LiveRequest& request = *sequence->request;
+    if (!request.aged && now - request.arrival >= limits_.starvation_age) {
+      request.aged = true;
+      is_changed = true;
+    }
+  }
+  if (is_changed) {
+    std::sort(preempted_.begin(), preempted_.end(), PointerGoesBefore);
+    std::sort(running_.begin(), running_.end(), PointerGoesBefore);
+  }
+}
+
+// False, and nothing changed, when there is no room. When nothing runs all blocks can be had, so
+// what ValidateRequest let through is admitted in the end.
+bool Scheduler::Admit(Sequence& sequence, Budget& budget) {
+  LiveRequest& request = *sequence.request;
+  if (num_slots_ + NumSlots(request) > limits_.max_running_sequences) {
+    return false;
+  }
+  // 1. What is cached. The last token is always computed: its logits are needed.
+  found_.clear();
+  const int64_t num_findable = (sequence.num_tokens() - 1) / kBlockSize;
+  const PrefixCache::Match match =
+      cache_.Find(request.request.cache_salt,
+                  sequence.tokens,
+                  std::span(sequence.hashes).first(static_cast<size_t>(num_findable)),
+                  found_);
+  // 2. Room for all tokens that are known, beside the watermark.
+  const int64_t num_allocated = NumBlocksFor(sequence.num_tokens()) - match.num_blocks;
+  const int64_t num_revived = std::count_if(
+      found_.begin(), found_.end(), [this](BlockId id) { return pool_.ref_count(id) == 0; });
+  const auto watermark =
+      static_cast<int64_t>(std::ceil(limits_.watermark * static_cast<double>(limits_.num_blocks)));
+  const int64_t num_spare = running_.empty() ? 0 : watermark;
+  if (pool_.num_available() - num_revived < num_allocated + num_spare) {
+    return false;
+  }
+  // 3. The blocks.
+  for (const BlockId block : found_) {
+    pool_.AddRef(block);
+    sequence.blocks.push_back(block);
+  }
+  for (int64_t i = 0; i < num_allocated; ++i) {
+    const std::optional<BlockId> block = cache_.Allocate();
+    CHECK(block.has_value());
+    sequence.blocks.push_back(*block);
+  }
+  sequence.num_computed_tokens = match.num_blocks * kBlockSize;
+  sequence.num_findable_blocks = match.num_blocks;
+  if (sequence.state == SequenceState::kPreempted) {
+    Remove(sequence, preempted_);
+  } else {
+    waiting_.Pop(request);
+    request.cache = {.cached_tokens = match.num_blocks * kBlockSize,
+                     .miss = match.miss,
+                     .position = match.position};
+    counts_.total_prompt_tokens += request.num_prompt_tokens();
+    counts_.total_cached_tokens += request.cache.cached_tokens;
+    events_.push_back({.kind = Event::Kind::kAdmitted, .request = &request});
+  }
+  num_slots_ += NumSlots(request);
+  StartRunning(sequence);
+  AddPart(sequence, budget);
+  return true;
+}
+
+void Scheduler::AddPart(Sequence& sequence, Budget& budget) {
+  const int64_t missing = sequence.num_missing_tokens();
+  const int64_t num_tokens =
+      missing == 1 ? 1 : std::min({missing, budget.num_tokens, budget.num_chunk_tokens});
+  if (num_tokens <= 0) {
+    return;
+  }
+  if (missing > 1) {
+    budget.num_chunk_tokens -= num_tokens;
+    num_chunk_tokens_ += num_tokens;
+  }
+  budget.num_tokens -= num_tokens;
+  plan_.parts.push_back({.sequence = &sequence, .num_tokens = num_tokens});
+  plan_.num_tokens += num_tokens;
+  sequence.request->in_plan = true;
+}
+
+// A block for a running sequence, taken from those that go after it if need be. Nothing when it
+// goes last itself.
+std::optional<BlockId> Scheduler::AllocateFor(const Sequence& sequence) {
+  for (;;) {
+    const std::optional<BlockId> block = cache_.Allocate();
+    if (block.has_value() || running_.back() == &sequence) {
+      return block;
+    }
+    Preempt(*running_.back());
+  }
+}
+
+// Gives a running sequence the block that its next token is written to. False when there is none:
+// then the sequence is preempted.
+bool Scheduler::MakeWritable(Sequence& sequence) {
+  const bool needs_block = NumBlocksFor(sequence.num_tokens()) > std::ssize(sequence.blocks);
+  const auto written = static_cast<size_t>(sequence.num_computed_tokens / kBlockSize);
+  const bool is_shared = !needs_block && pool_.ref_count(sequence.blocks[written]) > 1;
+  if (!needs_block && !is_shared) {
+    return true;
+  }
+  const std::optional<BlockId> block = AllocateFor(sequence);
+  if (!block.has_value()) {
+    Preempt(sequence);
+    return false;
+  }
+  if (needs_block) {
+    sequence.blocks.push_back(*block);
+    return true;
+  }
+  // Those that shared it may have gone meanwhile: the rows are copied all the same.
+  plan_.copies.push_back({.source = static_cast<int32_t>(sequence.blocks[written]),
+                          .destination = static_cast<int32_t>(*block)});
+  pool_.Release(sequence.blocks[written]);
+  sequence.blocks[written] = *block;
+  return true;
+}
+
+void Scheduler::Preempt(Sequence& sequence) {
+  StopRunning(sequence);
+  ReleaseBlocks(sequence);
+  sequence.state = SequenceState::kPreempted;
+  sequence.num_computed_tokens = 0;
+  sequence.num_findable_blocks = 0;
+  InsertInOrder(sequence, preempted_);
+  ++counts_.total_preemptions;
+}
+
+void Scheduler::Apply(const absl::Status& status, const StepOutput& output, TimePoint now) {
+  CHECK(plan_is_open_);
+  plan_is_open_ = false;
+  ++counts_.total_steps;
+  // 1. What each part computed. A request that is ending gets no more tokens.
+  int64_t first_sample = 0;
+  for (size_t i = 0; i < plan_.parts.size(); ++i) {
+    const StepPlan::Part& part = plan_.parts[i];
+    LiveRequest& request = *part.sequence->request;
+    request.in_plan = false;
+    const int64_t num_samples = NumSamples(part);
+    if (!status.ok() || output.health[i] == RowHealth::kNotFinite) {
+      request.ending = request.ending.value_or(FinishReason::kFailed);
+    } else {
+      ApplyPart(part,
+                std::span(output.samples)
+                    .subspan(static_cast<size_t>(first_sample), static_cast<size_t>(num_samples)));
+    }
+    first_sample += num_samples;
+  }
+  // 2. The end of those that failed or were cancelled meanwhile.
+  for (const StepPlan::Part& part : plan_.parts) {
+    LiveRequest& request = *part.sequence->request;
+    if (request.ending.has_value() && part.sequence->state != SequenceState::kEnded) {
+      EndRequest(request, *request.ending);
+    }
+  }
+  if (status.ok()) {
+    pace_.Observe({.num_tokens = plan_.num_tokens,
+                   .num_chunk_tokens = num_chunk_tokens_,
+                   .time = now - planned_at_});
+  }
+}
+
+void Scheduler::ApplyPart(const StepPlan::Part& part, std::span<const SampledToken> samples) {
+  Sequence& sequence = *part.sequence;
+  LiveRequest& request = *sequence.request;
+  sequence.num_computed_tokens += part.num_tokens;
+  KeepFullBlocks(sequence);
+  if (samples.empty() || request.ending.has_value()) {
+    return;
+  }
+  if (request.forked) {
+    TakeToken(sequence, samples.front());
+    return;
+  }
+  Fork(request);
+  for (size_t i = 0; i < samples.size(); ++i) {
+    TakeToken(request.sequences[i], samples[i]);
+  }
+}
+
+// Puts newly computed full blocks into the prefix cache. Where another sequence computed the same
+// tokens first, its block takes the place of this one's, so that equal prompts share memory.
+void Scheduler::KeepFullBlocks(Sequence& sequence) {
+  const int64_t num_full = sequence.num_computed_tokens / kBlockSize;
+  for (int64_t i = sequence.num_findable_blocks; i < num_full; ++i) {
+    const auto at = static_cast<size_t>(i);
+    const std::optional<BlockId> kept =
+        cache_.Insert({.parent = i == 0 ? std::nullopt : std::optional(sequence.blocks[at - 1]),
+                       .salt = sequence.request->request.cache_salt,
+                       .hash = sequence.hashes[at],
+                       .tokens = std::span(sequence.tokens)
+                                     .subspan(at * static_cast<size_t>(kBlockSize),
+                                              static_cast<size_t>(kBlockSize)),
+                       .block = sequence.blocks[at]});
+    if (!kept.has_value()) {
+      return;
+    }
+    if (*kept != sequence.blocks[at]) {
+      pool_.AddRef(*kept);
+      pool_.Release(sequence.blocks[at]);
+      sequence.blocks[at] = *kept;
+    }
+    sequence.num_findable_blocks = i + 1;
+  }
+}
+
+// The prompt is computed: the other sequences begin, on the same blocks.
+void Scheduler::Fork(LiveRequest& request) {
+  request.forked = true;
+  const Sequence& leader = request.leader();
+  for (size_t i = 1; i < request.sequences.size(); ++i) {
+    Sequence& sequence = request.sequences[i];
+    sequence.tokens.assign(leader.tokens.begin(), leader.tokens.end());
+    sequence.hashes.assign(leader.hashes.begin(), leader.hashes.end());
+    sequence.blocks.assign(leader.blocks.begin(), leader.blocks.end());
+    sequence.num_computed_tokens = leader.num_computed_tokens;
+    sequence.num_findable_blocks = leader.num_findable_blocks;
+    for (const BlockId block : sequence.blocks) {
+      pool_.AddRef(block);
+    }
+    StartRunning(sequence);
+  }
+}
+
+void Scheduler::TakeToken(Sequence& sequence, const SampledToken& sampled) {
+  LiveRequest& request = *sequence.request;
+  const std::vector<TokenId>& stops = request.request.stop_token_ids;
+  sequence.Append(sampled.token);
+  ++counts_.total_generated_tokens;
+  events_.push_back({.kind = Event::Kind::kToken,
+                     .request = &request,
+                     .sequence = sequence.index,
+                     .token = &sampled});
+  if (std::find(stops.begin(), stops.end(), sampled.token) != stops.end()) {
+    EndSequence(sequence, FinishReason::kStop);
+  } else if (sequence.num_tokens() - request.num_prompt_tokens() ==
+             request.request.max_new_tokens) {
+    EndSequence(sequence, FinishReason::kLength);
+  }
+}
+
+void Scheduler::StartRunning(Sequence& sequence) {
+  sequence.state = SequenceState::kRunning;
+  InsertInOrder(sequence, running_);
+}
+
+void Scheduler::StopRunning(Sequence& sequence) {
+  Remove(sequence, running_);
+  num_slots_ -= NumSlots(*sequence.request);
+}
+
+// The last block first: of those that stay cached, it gives way first.
+void Scheduler::ReleaseBlocks(Sequence& sequence) {
+  while (!sequence.blocks.empty()) {
+    pool_.Release(sequence.blocks.back());
+    sequence.blocks.pop_back();
+  }
+}
+
+void Scheduler::EndSequence(Sequence& sequence, FinishReason reason) {
+  LiveRequest& request = *sequence.request;
+  switch (sequence.state) {
+    case SequenceState::kWaiting:
+      if (&sequence == &request.leader()) {
+        waiting_.Remove(request);
+      }
+      break;
+    case SequenceState::kRunning:
+      StopRunning(sequence);
+      ReleaseBlocks(sequence);
+      break;
+    case SequenceState::kPreempted:
+      Remove(sequence, preempted_);
+      break;
+    case SequenceState::kEnded:
+      CHECK(false);
+  }
+  sequence.state = SequenceState::kEnded;
+  events_.push_back({.kind = Event::Kind::kSequenceEnded,
+                     .request = &request,
+                     .sequence = sequence.index,
+                     .reason = reason});
+  const auto has_ended = [](const Sequence& s) { return s.state == SequenceState::kEnded; };
+  if (!std::all_of(request.sequences.begin(), request.sequences.end(), has_ended)) {
+    return;
+  }
+  events_.push_back({.kind = Event::Kind::kRequestEnded, .request = &request, .reason = reason});
+  ++counts_.total_ended[static_cast<size_t>(reason)];
+  deadlines_.erase({request.request.deadline, &request});
+  const auto found = live_.find(request.request.id);
+  ended_.push_back(std::move(found->second));
+  live_.erase(found);
+}
+
+void Scheduler::EndRequest(LiveRequest& request, FinishReason reason) {
+  for (Sequence& sequence : request.sequences) {
+    if (sequence.state != SequenceState::kEnded) {
+      EndSequence(sequence, reason);
+    }
+  }
+}
+
+void Scheduler::ClearEvents() {
+  events_.clear();
+  ended_.clear();
+}
+
+TimePoint Scheduler::next_deadline() const {
+  return deadlines_.empty() ? TimePoint::max() : deadlines_.begin()->first;
+}
+
+SchedulerCounts Scheduler::counts() const {
+  SchedulerCounts counts = counts_;
+  counts.num_running = std::ssize(running_);
+  counts.num_preempted = std::ssize(preempted_);
+  counts.num_waiting = waiting_.size();
+  counts.num_free_blocks = pool_.num_free();
+  counts.num_cached_blocks = pool_.num_cached();
+  counts.num_used_blocks = pool_.num_used();
+  return counts;
+}
+
+}  // namespace hadal
