@@ -50,13 +50,6 @@ absl::Status ValidateLimits(const Limits& limits) {
         limits.max_running_sequences,
         limits.max_step_tokens);
   }
-  if (limits.max_sequences_per_request > limits.max_running_sequences) {
-    return InvalidArgument(
-        "max_sequences_per_request: the %d sequences of a request do not fit into "
-        "max_running_sequences %d",
-        limits.max_sequences_per_request,
-        limits.max_running_sequences);
-  }
   if (!(limits.watermark >= 0 && limits.watermark < 1)) {
     return InvalidArgument("watermark: expected a share from 0 to below 1, found %g",
                            limits.watermark);

@@ -17,7 +17,7 @@ struct Limits {
   int64_t max_requests = 1024;             // waiting and running
   int64_t max_waiting_tokens = 1'000'000;  // prompt tokens of requests that no step has begun
   int64_t max_sequence_tokens = 4096;      // prompt and continuation: the model's context
-  int64_t max_sequences_per_request = 8;   // n
+  int64_t max_sequences_per_request = 8;   // n; nor more than may run
   int64_t num_blocks = 64;                 // of the cache
   double watermark = 0.01;                 // share of the blocks that admission leaves free
   int64_t min_chunk_tokens = 16;           // a chunk beside running sequences is never cut below

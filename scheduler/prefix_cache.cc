@@ -59,15 +59,11 @@ PrefixCache::Match PrefixCache::Find(uint64_t salt,
     const auto rest = tokens.subspan(static_cast<size_t>(match.position));
     const auto found = index_.find(hash);
     if (found == index_.end() || !Equal(found->second, parent, salt, rest.first(kBlockTokens))) {
-      const int64_t common = LongestCommon(parent, salt, rest.first(kBlockTokens));
-      if (evicted_.contains(hash)) {
-        match.miss = CacheMiss::kEvicted;
-      } else if (common > 0 || FirstChild(parent) != kNone) {
-        match.miss = CacheMiss::kDiverged;
-        match.position += common;
-      } else {
-        match.miss = CacheMiss::kNeverSeen;
-      }
+      const std::optional<int64_t> common = LongestCommon(parent, salt, rest.first(kBlockTokens));
+      match.miss = evicted_.contains(hash) ? CacheMiss::kEvicted
+                   : common.has_value()    ? CacheMiss::kDiverged
+                                           : CacheMiss::kNeverSeen;
+      match.position += match.miss == CacheMiss::kDiverged ? *common : 0;
       return match;
     }
     parent = found->second;
@@ -133,17 +129,17 @@ bool PrefixCache::Equal(int32_t index,
          std::equal(tokens.begin(), tokens.end(), TokensOf(index).begin());
 }
 
-int64_t PrefixCache::LongestCommon(int32_t parent,
-                                   uint64_t salt,
-                                   std::span<const TokenId> tokens) const {
-  int64_t longest = 0;
+std::optional<int64_t> PrefixCache::LongestCommon(int32_t parent,
+                                                  uint64_t salt,
+                                                  std::span<const TokenId> tokens) const {
+  std::optional<int64_t> longest;
   int64_t num_seen = 0;
   for (int32_t child = FirstChild(parent); child != kNone && num_seen < kMaxSiblings;
        child = nodes_[static_cast<size_t>(child)].next_sibling, ++num_seen) {
     if (nodes_[static_cast<size_t>(child)].salt == salt) {
       const auto theirs = TokensOf(child);
       const auto parting = std::mismatch(tokens.begin(), tokens.end(), theirs.begin());
-      longest = std::max<int64_t>(longest, parting.first - tokens.begin());
+      longest = std::max(longest.value_or(0), parting.first - tokens.begin());
     }
   }
   return longest;

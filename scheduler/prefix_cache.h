@@ -85,10 +85,11 @@ class PrefixCache {
                            int32_t parent,
                            uint64_t salt,
                            std::span<const TokenId> tokens) const;
-  // Most tokens that `tokens` has in common with the beginning of a child of `parent`.
-  [[nodiscard]] int64_t LongestCommon(int32_t parent,
-                                      uint64_t salt,
-                                      std::span<const TokenId> tokens) const;
+  // Most tokens that `tokens` has in common with the beginning of a child of `parent`; nothing
+  // without children of this salt.
+  [[nodiscard]] std::optional<int64_t> LongestCommon(int32_t parent,
+                                                     uint64_t salt,
+                                                     std::span<const TokenId> tokens) const;
   void Link(int32_t index, int32_t parent);
   void Forget(int32_t index);
   int32_t& FirstChild(int32_t parent);

@@ -1,5 +1,7 @@
 #include "scheduler/request.h"
 
+#include <algorithm>
+
 #include "engine/api/forward_batch.h"
 
 namespace hadal {
@@ -16,10 +18,11 @@ absl::Status ValidateRequest(const Limits& limits, const Request& request) {
                              limits.vocab_size);
     }
   }
-  if (request.num_sequences < 1 || request.num_sequences > limits.max_sequences_per_request) {
-    return InvalidArgument("n: expected 1 to %d sequences, found %d",
-                           limits.max_sequences_per_request,
-                           request.num_sequences);
+  const int64_t max_sequences =
+      std::min(limits.max_sequences_per_request, limits.max_running_sequences);
+  if (request.num_sequences < 1 || request.num_sequences > max_sequences) {
+    return InvalidArgument(
+        "n: expected 1 to %d sequences, found %d", max_sequences, request.num_sequences);
   }
   const int64_t num_prompt_tokens = std::ssize(request.prompt);
   const int64_t max_new_tokens = limits.max_sequence_tokens - num_prompt_tokens;

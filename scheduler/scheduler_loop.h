@@ -3,6 +3,9 @@
 #include <functional>
 #include <memory>
 #include <thread>
+#include <vector>
+
+#include <absl/time/time.h>
 
 #include "base/clock.h"
 #include "base/status.h"
@@ -11,6 +14,7 @@
 #include "scheduler/mailbox.h"
 #include "scheduler/request.h"
 #include "scheduler/scheduler.h"
+#include "scheduler/step_plan.h"
 
 namespace hadal {
 
@@ -34,12 +38,16 @@ struct StepReport {
 ///   ASSIGN_OR_RETURN(auto loop, SchedulerLoop::Create({...}));
 ///   request.stream = std::make_shared<TokenStream>(request);
 ///   RETURN_IF_ERROR(loop->Submit(std::move(request)));
-///   while (stream->Read(timeout, items)) ...
+///   ...                                                 // read the stream
+///
+/// Without live requests the thread waits for a message. Deadlines are those of `clock`, which need
+/// not pass like real time: while requests are live but none can move, the thread looks at it at
+/// least every millisecond.
 class SchedulerLoop {
  public:
   struct Args {
     Limits limits;
-    Executor& executor;
+    Executor& executor;  // used by the loop's thread alone
     const Clock& clock;
     std::function<void(const StepReport&)>
         observe;  // on the loop's thread after each step; or null
@@ -48,21 +56,55 @@ class SchedulerLoop {
   /// Starts the thread. Borrows executor and clock. InvalidArgument for bad limits.
   static absl::StatusOr<std::unique_ptr<SchedulerLoop>> Create(Args args);
 
-  /// Cancels what is live and joins the thread.
+  SchedulerLoop(const SchedulerLoop&) = delete;
+  SchedulerLoop& operator=(const SchedulerLoop&) = delete;
+
+  /// Cancels what is live, waits until its streams have ended and joins the thread. REQUIRES: no
+  /// other thread is in a call or begins one.
   ~SchedulerLoop();
 
-  /// Hands a request in, with a stream. What becomes of it is written to the stream, which always
-  /// ends. InvalidArgument when it can never run; AlreadyExists for the id of a live request;
+  /// Hands a request in. What becomes of it is written to the stream, which always ends.
+  /// InvalidArgument when it can never run; AlreadyExists for the id of a live request;
   /// ResourceExhausted when too many requests or tokens are live or waiting; Unavailable once
-  /// draining. Then the stream stays untouched. Any thread.
+  /// draining. Then the stream stays untouched. An id and its place are free again when the stream
+  /// says that it has ended. REQUIRES: a stream, made for this request. Any thread.
   absl::Status Submit(Request request);
 
   /// Ends a request within one step. Idempotent; unknown and ended ids are ignored. Never refused.
   /// Any thread.
   void Cancel(RequestId id);
 
-  /// From now on Submit answers Unavailable; returns when all live requests have ended. Any thread.
+  /// From now on Submit answers Unavailable; returns when all live requests and their streams have
+  /// ended. Any thread but the loop's: neither `observe` nor a stream's listener may call it.
   void Drain();
+
+ private:
+  explicit SchedulerLoop(Args args);
+
+  // All below on the loop's thread.
+  void Run();
+  bool RunOnce();
+  void RunStep(const StepPlan& plan, TimePoint begin);
+  void TakeMessages(absl::Duration timeout);
+  void Add(std::unique_ptr<LiveRequest> request);
+  void Deliver();
+  void Deliver(const Event& event);
+
+  const Limits limits_;
+  Executor& executor_;
+  const Clock& clock_;
+  const std::function<void(const StepReport&)> observe_;
+  Mailbox mailbox_;
+
+  // The loop's thread's.
+  Scheduler scheduler_;
+  StepInput input_;
+  StepOutput output_;  // undelivered events borrow from it
+  std::vector<Message> messages_;
+  bool draining_ = false;
+  bool stopping_ = false;
+
+  std::thread thread_;
 };
 
 }  // namespace hadal

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <functional>
 #include <optional>
@@ -10,6 +11,7 @@
 #include <absl/synchronization/mutex.h>
 #include <absl/time/time.h>
 
+#include "base/token_id.h"
 #include "engine/api/finish_reason.h"
 #include "engine/api/sampled_token.h"
 #include "scheduler/request.h"
@@ -17,16 +19,32 @@
 namespace hadal {
 
 /// What comes of a request, from the scheduler's thread to one reader. Holds everything that the
-/// request can produce, reserved when it is made: writing never waits and never allocates.
+/// request can produce, reserved when it is made: writing never waits and never allocates. Memory
+/// that nothing is written to costs address space only.
+///
+///   bool more = true;
+///   while (more) {
+///     items.clear();
+///     more = stream->Read(timeout, items);
+///     ...                                    // also when there are no more: the last items
+///   }
+///
+/// Invariants, CHECKed by the writing functions:
+///   1. A sequence has at most max_new_tokens tokens, then exactly one end, then nothing.
+///   2. The stream ends once, after all its sequences, and nothing follows.
 class TokenStream {
  public:
-  /// Sizes that bound what may be written: those of the request.
+  /// Sizes that bound what may be written: those of the request. REQUIRES: they are positive.
   explicit TokenStream(const Request& request);
   TokenStream(const TokenStream&) = delete;
   TokenStream& operator=(const TokenStream&) = delete;
 
   // The scheduler's thread.
+
+  /// What the prefix cache knew. At most once, before the first token.
   void Admit(const CacheReport& report);
+
+  /// A sequence's next token. REQUIRES: its log-probabilities are there if they were asked for.
   void Write(int32_t sequence, const SampledToken& token);
   void EndSequence(int32_t sequence, FinishReason reason);
   void End();
@@ -40,17 +58,52 @@ class TokenStream {
     std::optional<FinishReason> end;
   };
 
-  /// The reader. Appends to `items` all that was written and not read yet, waiting up to `timeout`
-  /// for something. Returns false once everything was read and the request has ended.
+  // The reader, one thread at a time.
+
+  /// Appends to `items` all that was written and not read yet, in order, waiting up to `timeout`
+  /// for something. False once all has been read, now or before, and the request has ended.
   bool Read(absl::Duration timeout, std::vector<Item>& items);
 
   /// Calls `listener` on the scheduler's thread whenever there is something to read after all was
-  /// read, and at once if there is something now: for readers that must not wait. It must not wait
-  /// either. Set at most once.
+  /// read, the end included, and at once, on this thread, if there is something now: for readers
+  /// that must not wait. One Read without waiting then takes all. The listener must not wait and
+  /// must not destroy the stream. Set at most once.
   void SetListener(std::function<void()> listener);
 
-  /// What the prefix cache knew; nothing before admission.
+  /// What the prefix cache knew; nothing before admission. Any thread.
   [[nodiscard]] std::optional<CacheReport> cache_report() const;
+
+ private:
+  struct Record {
+    TokenId token;
+    int32_t sequence;
+    std::optional<FinishReason> end;
+  };
+
+  [[nodiscard]] bool HasNewsLocked() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
+    return ended_ || num_read_ < records_.size();
+  }
+  // Something was written. Returns the listener if it is to be called, without the lock, else null.
+  const std::function<void()>* AnnounceLocked() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  void AppendItemLocked(const Record& record, std::vector<Item>& items)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+
+  const int32_t num_sequences_;
+  const int64_t max_new_tokens_;
+  const int32_t num_logprobs_;  // -1: none are kept
+
+  mutable absl::Mutex mutex_;
+  std::vector<Record> records_ ABSL_GUARDED_BY(mutex_);             // tokens and ends
+  std::vector<float> logprobs_ ABSL_GUARDED_BY(mutex_);             // [tokens]
+  std::vector<TokenLogprob> top_logprobs_ ABSL_GUARDED_BY(mutex_);  // [tokens, num_logprobs]
+  std::vector<int64_t> num_tokens_ ABSL_GUARDED_BY(mutex_);         // [num_sequences]; -1: ended
+  int32_t num_ended_ ABSL_GUARDED_BY(mutex_) = 0;                   // sequences
+  bool ended_ ABSL_GUARDED_BY(mutex_) = false;
+  std::optional<CacheReport> cache_report_ ABSL_GUARDED_BY(mutex_);
+  size_t num_read_ ABSL_GUARDED_BY(mutex_) = 0;          // records
+  int64_t num_read_tokens_ ABSL_GUARDED_BY(mutex_) = 0;  // of these, tokens
+  bool announced_ ABSL_GUARDED_BY(mutex_) = false;       // since all was read
+  std::function<void()> listener_ ABSL_GUARDED_BY(mutex_);
 };
 
 }  // namespace hadal

@@ -16,8 +16,8 @@ struct TokenLogprob {
 /// penalties, temperature and cuts.
 struct SampledToken {
   TokenId token = 0;
-  float logprob = 0;                       // only when SamplingParams::num_logprobs >= 0
-  std::vector<TokenLogprob> top_logprobs;  // num_logprobs of them, best first
+  float logprob = 0;                            // only when SamplingParams::num_logprobs >= 0
+  std::vector<TokenLogprob> top_logprobs = {};  // num_logprobs of them, best first
 };
 
 }  // namespace hadal

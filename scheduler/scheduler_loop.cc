@@ -1,0 +1,177 @@
+#include "scheduler/scheduler_loop.h"
+
+#include <pthread.h>
+#include <utility>
+#include <variant>
+
+#include <absl/strings/str_format.h>
+
+#include "base/check.h"
+#include "base/log.h"
+#include "scheduler/token_stream.h"
+
+namespace hadal {
+namespace {
+
+constexpr absl::Duration kNoWait = absl::ZeroDuration();
+constexpr absl::Duration kClockGlance = absl::Milliseconds(1);
+
+}  // namespace
+
+absl::StatusOr<std::unique_ptr<SchedulerLoop>> SchedulerLoop::Create(Args args) {
+  RETURN_IF_ERROR(ValidateLimits(args.limits));
+  return std::unique_ptr<SchedulerLoop>(new SchedulerLoop(std::move(args)));
+}
+
+SchedulerLoop::SchedulerLoop(Args args)
+    : limits_(args.limits),
+      executor_(args.executor),
+      clock_(args.clock),
+      observe_(std::move(args.observe)),
+      mailbox_(limits_),
+      scheduler_(limits_),
+      thread_([this] { Run(); }) {
+  pthread_setname_np(thread_.native_handle(), "sched");
+}
+
+SchedulerLoop::~SchedulerLoop() {
+  mailbox_.Stop();
+  thread_.join();
+}
+
+// The caller's thread does what costs time: hashing the prompt and reserving memory.
+absl::Status SchedulerLoop::Submit(Request request) {
+  CHECK(request.stream != nullptr);
+  RETURN_IF_ERROR(ValidateRequest(limits_, request));
+  return mailbox_.Submit(std::make_unique<LiveRequest>(std::move(request)));
+}
+
+void SchedulerLoop::Cancel(RequestId id) {
+  mailbox_.Cancel(id);
+}
+
+void SchedulerLoop::Drain() {
+  mailbox_.Drain();
+}
+
+void SchedulerLoop::Run() {
+  while (RunOnce()) {
+  }
+}
+
+// One step, or one wait for messages. False when the loop is over.
+bool SchedulerLoop::RunOnce() {
+  const TimePoint begin = clock_.Now();
+  const StepPlan& plan = scheduler_.Plan(begin);
+  if (!plan.empty()) {
+    RunStep(plan, begin);
+    return true;
+  }
+  Deliver();
+  const bool idle = scheduler_.idle();
+  if (idle && draining_) {
+    mailbox_.FinishDrain();
+  }
+  if (idle && stopping_) {
+    return false;
+  }
+  TakeMessages(idle ? absl::InfiniteDuration() : kClockGlance);
+  return true;
+}
+
+void SchedulerLoop::RunStep(const StepPlan& plan, TimePoint begin) {
+  StepReport report;
+  report.num_tokens = plan.num_tokens;
+  report.num_sequences = std::ssize(plan.parts);
+  BuildStepInput(plan, input_);
+  report.plan_time = clock_.Now() - begin;
+
+  executor_.Submit(input_);
+  Deliver();  // before Wait writes to output_ again
+  TakeMessages(kNoWait);
+  const absl::Status status = executor_.Wait(output_);
+
+  const TimePoint apply_begin = clock_.Now();
+  scheduler_.Apply(status, output_, apply_begin);
+  const TimePoint end = clock_.Now();
+  report.apply_time = end - apply_begin;
+  report.step_time = end - begin;
+  report.failed = !status.ok();
+  if (report.failed) {
+    Log(LogLevel::kWarning,
+        absl::StrFormat("a step of %d sequences and %d tokens failed, and their requests with it: "
+                        "%s",
+                        report.num_sequences,
+                        report.num_tokens,
+                        status.ToString()));
+  } else {
+    report.forward_time = output_.forward_time;
+    report.sample_time = output_.sample_time;
+  }
+  if (observe_ != nullptr) {
+    report.counts = scheduler_.counts();
+    observe_(report);
+  }
+}
+
+void SchedulerLoop::TakeMessages(absl::Duration timeout) {
+  mailbox_.Take(timeout, messages_);
+  for (Message& message : messages_) {
+    if (auto* submit = std::get_if<SubmitRequest>(&message)) {
+      Add(std::move(submit->request));
+    } else if (const auto* cancel = std::get_if<CancelRequest>(&message)) {
+      scheduler_.Cancel(cancel->id);
+    } else {
+      draining_ = true;
+      stopping_ = stopping_ || std::holds_alternative<StopRequest>(message);
+    }
+  }
+}
+
+// The mailbox lets in only what the scheduler takes; yet a stream must end whatever happens.
+void SchedulerLoop::Add(std::unique_ptr<LiveRequest> request) {
+  const RequestId id = request->request.id;
+  const int32_t num_sequences = request->request.num_sequences;
+  const std::shared_ptr<TokenStream> stream = request->request.stream;
+  const absl::Status status = scheduler_.Add(std::move(request), clock_.Now());
+  if (status.ok()) {
+    return;
+  }
+  Log(LogLevel::kError, absl::StrFormat("the scheduler refused a request: %s", status.ToString()));
+  mailbox_.Forget(id);
+  for (int32_t i = 0; i < num_sequences; ++i) {
+    stream->EndSequence(i, FinishReason::kFailed);
+  }
+  stream->End();
+}
+
+void SchedulerLoop::Deliver() {
+  for (const Event& event : scheduler_.events()) {
+    Deliver(event);
+  }
+  scheduler_.ClearEvents();
+}
+
+void SchedulerLoop::Deliver(const Event& event) {
+  const Request& request = event.request->request;
+  switch (event.kind) {
+    case Event::Kind::kAdmitted:
+      mailbox_.Admit(request.id);
+      request.stream->Admit(event.request->cache);
+      return;
+    case Event::Kind::kToken:
+      request.stream->Write(event.sequence, *event.token);
+      return;
+    case Event::Kind::kSequenceEnded:
+      request.stream->EndSequence(event.sequence, event.reason);
+      return;
+    case Event::Kind::kRequestEnded:
+      // First, so that who sees the end finds the place free. No message is taken in until the
+      // scheduler has forgotten the request as well.
+      mailbox_.Forget(request.id);
+      request.stream->End();
+      return;
+  }
+}
+
+}  // namespace hadal
