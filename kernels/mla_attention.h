@@ -22,6 +22,8 @@ enum class MlaForm : int8_t {
 ///   score_h(t, s) = softmax_scale * (q_nope · (U_h c_s) + q_pe · k_s),  s <= positions[t]
 ///   out_h(t)      = sum_s softmax_s(score_h(t, s)) * (V_h c_s)
 /// Source: DeepSeek-V2 (arXiv:2405.04434) section 2.1.2 and appendix C.
+/// Deterministic with kAbsorbed: a query token with equal context gives equal bits on one back end,
+/// whatever other tokens are there. kAuto chooses by their number and promises nothing.
 /// Query tokens of sequence i are rows [query_starts[i], query_starts[i + 1]); the row at position
 /// p of sequence i is row p % block_size of block block_tables[i, p / block_size]. REQUIRES: cache
 /// rows 0..positions[t] of a sequence are written before the call.

@@ -25,6 +25,7 @@ struct MlaProjectWeights {
 ///   c, k_pe           = kv_a_proj_with_mqa · x[t]
 ///   cache[slots[t]]   = RMSNorm(c), RoPE(k_pe)
 /// Source: DeepSeek-V2 (arXiv:2405.04434) section 2.1, equations 37 to 47.
+/// Deterministic: equal rows give equal bits on one back end, whatever num_tokens is.
 /// REQUIRES: slots are distinct and inside the cache; the heads of a token lie together in q.
 struct MlaProjectArgs {
   TensorView<const float, 2> x;  // [num_tokens, hidden_size], after input_layernorm

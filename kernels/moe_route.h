@@ -26,8 +26,9 @@ enum class TopkMethod : int8_t { kGreedy, kGroupLimitedGreedy, kNoauxTc };
 /// With softmax scores the scaling factor applies only when the weights are not normalised, as
 /// DeepSeek-V2 published it.
 /// Logits accumulate in float32 or wider. NaN counts as lower than any number, so that even a
-/// broken row chooses num_experts_per_tok distinct experts. Source: DeepSeek-V2 (arXiv:2405.04434)
-/// section 2.2.2; DeepSeek-V3 (arXiv:2412.19437) section 2.1.2.
+/// broken row chooses num_experts_per_tok distinct experts. Deterministic: equal rows give equal
+/// bits on one back end, whatever num_tokens is. Source: DeepSeek-V2 (arXiv:2405.04434) section
+/// 2.2.2; DeepSeek-V3 (arXiv:2412.19437) section 2.1.2.
 struct MoeRouteArgs {
   TensorView<const float, 2> x;                        // [num_tokens, hidden_size]
   WeightMatrix gate;                                   // [n_routed_experts, hidden_size]

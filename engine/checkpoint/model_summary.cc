@@ -116,8 +116,12 @@ int64_t SumBytes(const std::map<DType, DTypeTotal>& totals) {
   return sum;
 }
 
+int64_t CacheRowBytes(const ModelConfig& config, DType dtype) {
+  return config.latent_row_width() * SizeOf(dtype);
+}
+
 int64_t CacheBytesPerToken(const ModelConfig& config, DType dtype) {
-  return config.num_hidden_layers * config.latent_row_width() * SizeOf(dtype);
+  return config.num_hidden_layers * CacheRowBytes(config, dtype);
 }
 
 MemoryPlan PlanMemory(const ModelConfig& config, const MemoryPlanArgs& args) {

@@ -44,6 +44,9 @@ std::map<DType, DTypeTotal> StoredTotals(const Checkpoint& checkpoint);
 /// Bytes of `totals` together.
 int64_t SumBytes(const std::map<DType, DTypeTotal>& totals);
 
+/// Bytes of one token's cache row in one layer, stored as `dtype`.
+int64_t CacheRowBytes(const ModelConfig& config, DType dtype);
+
 /// Bytes of one token's cache rows in all main layers, stored as `dtype`.
 int64_t CacheBytesPerToken(const ModelConfig& config, DType dtype);
 

@@ -1,18 +1,35 @@
 #include "engine/model/kv_cache.h"
 
+#include <cstring>
 #include <utility>
 
+#include "engine/checkpoint/model_summary.h"
+
 namespace hadal {
+namespace {
+
+int64_t NumCachedLayers(const ModelConfig& config, MtpCache mtp) {
+  return config.num_hidden_layers +
+         (mtp == MtpCache::kIncluded ? config.num_nextn_predict_layers : 0);
+}
+
+// Of one layer.
+int64_t LayerBlockBytes(const ModelConfig& config, DType dtype) {
+  return kBlockSize * CacheRowBytes(config, dtype);
+}
+
+}  // namespace
+
+int64_t CacheBytesPerBlock(const ModelConfig& config, MtpCache mtp, DType dtype) {
+  return NumCachedLayers(config, mtp) * LayerBlockBytes(config, dtype);
+}
 
 absl::StatusOr<KvCache> KvCache::Create(const Args& args) {
   CHECK(args.dtype == DType::kBf16 || args.dtype == DType::kF32);
   CHECK_GT(args.num_blocks, 0);
   const ModelConfig& config = args.config;
-  const int64_t num_layers =
-      config.num_hidden_layers +
-      (args.mtp == MtpCache::kIncluded ? config.num_nextn_predict_layers : 0);
-  const int64_t layer_bytes =
-      args.num_blocks * kBlockSize * config.latent_row_width() * SizeOf(args.dtype);
+  const int64_t num_layers = NumCachedLayers(config, args.mtp);
+  const int64_t layer_bytes = args.num_blocks * LayerBlockBytes(config, args.dtype);
   ASSIGN_OR_RETURN(
       DeviceBuffer buffer,
       DeviceBuffer::Allocate(args.device, static_cast<size_t>(num_layers * layer_bytes)));
@@ -25,6 +42,19 @@ absl::StatusOr<KvCache> KvCache::Create(const Args& args) {
                       .row_width = config.latent_row_width()});
   }
   return KvCache(std::move(buffer), std::move(layers));
+}
+
+void KvCache::CopyBlock(int64_t source, int64_t destination) {
+  CHECK(source >= 0 && source < num_blocks());
+  CHECK(destination >= 0 && destination < num_blocks());
+  CHECK_NE(source, destination);
+  for (const LatentCache& layer : layers_) {
+    const int64_t block_bytes = layer.block_size * layer.row_width * SizeOf(layer.dtype);
+    auto* blocks = static_cast<std::byte*>(layer.rows);
+    std::memcpy(blocks + destination * block_bytes,
+                blocks + source * block_bytes,
+                static_cast<size_t>(block_bytes));
+  }
 }
 
 DType DefaultCacheDType(const ModelConfig& config) {

@@ -15,6 +15,9 @@ namespace hadal {
 /// Whether a cache has rows for the MTP layers too: only drafting needs them.
 enum class MtpCache : int8_t { kNone, kIncluded };
 
+/// Bytes of one block in all layers that the cache has rows for: what memory plans count with.
+int64_t CacheBytesPerBlock(const ModelConfig& config, MtpCache mtp, DType dtype);
+
 /// The paged latent cache of a model's layers: `num_blocks` blocks of kBlockSize rows in each
 /// layer, a block id naming the same block in all of them. Written by the step that runs.
 class KvCache {
@@ -35,6 +38,10 @@ class KvCache {
     CHECK(i >= 0 && i < std::ssize(layers_));
     return layers_[static_cast<size_t>(i)];
   }
+  /// Copies all rows of a block, in every layer. REQUIRES: both are inside the cache and differ; it
+  /// lies in the host's memory.
+  void CopyBlock(int64_t source, int64_t destination);
+
   [[nodiscard]] int64_t num_blocks() const { return layers_.front().num_blocks; }
   [[nodiscard]] size_t size_bytes() const { return buffer_.size_bytes(); }
 

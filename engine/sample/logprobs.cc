@@ -9,13 +9,22 @@ namespace {
 
 constexpr float kImpossible = -std::numeric_limits<float>::infinity();
 
+bool Better(const TokenLogprob& a, const TokenLogprob& b) {
+  return a.logprob != b.logprob ? a.logprob > b.logprob : a.token < b.token;
+}
+
 }  // namespace
 
-double LogSumExp(std::span<const float> logits) {
+float HighestLogit(std::span<const float> logits) {
   float highest = kImpossible;
   for (const float logit : logits) {
     highest = std::max(highest, logit);  // false for NaN
   }
+  return highest;
+}
+
+double LogSumExp(std::span<const float> logits) {
+  const float highest = HighestLogit(logits);
   if (std::isinf(highest)) {
     return highest;
   }
@@ -28,24 +37,33 @@ double LogSumExp(std::span<const float> logits) {
   return double{highest} + std::log(sum);
 }
 
-std::vector<TokenLogprob> TopLogprobs(std::span<const float> logits, int64_t count) {
-  std::vector<TokenLogprob> tokens;
-  for (size_t i = 0; i < logits.size(); ++i) {
-    if (logits[i] > kImpossible) {
-      tokens.push_back({static_cast<TokenId>(i), logits[i]});
+// A heap of the best so far has the worst of them in front: the one to replace.
+void TopLogprobs(std::span<const float> logits,
+                 int64_t count,
+                 double log_sum,
+                 std::vector<TokenLogprob>& top) {
+  top.clear();
+  count = std::min(count, std::ssize(logits));
+  top.reserve(static_cast<size_t>(count));
+  for (size_t i = 0; i < logits.size() && count > 0; ++i) {
+    const TokenLogprob token = {static_cast<TokenId>(i), logits[i]};
+    if (!(token.logprob > kImpossible)) {
+      continue;
     }
+    if (std::ssize(top) == count) {
+      if (!Better(token, top.front())) {
+        continue;
+      }
+      std::pop_heap(top.begin(), top.end(), Better);
+      top.pop_back();
+    }
+    top.push_back(token);
+    std::push_heap(top.begin(), top.end(), Better);
   }
-  const auto better = [](const TokenLogprob& a, const TokenLogprob& b) {
-    return a.logprob != b.logprob ? a.logprob > b.logprob : a.token < b.token;
-  };
-  const auto end = tokens.begin() + std::min(count, std::ssize(tokens));
-  std::partial_sort(tokens.begin(), end, tokens.end(), better);
-  tokens.erase(end, tokens.end());
-  const double log_sum = LogSumExp(logits);
-  for (TokenLogprob& token : tokens) {
+  std::sort_heap(top.begin(), top.end(), Better);
+  for (TokenLogprob& token : top) {
     token.logprob = static_cast<float>(double{token.logprob} - log_sum);
   }
-  return tokens;
 }
 
 }  // namespace hadal

@@ -8,12 +8,20 @@
 
 namespace hadal {
 
+/// The highest of `logits`. NaN counts as impossible, so that this is -inf when nothing else is
+/// there.
+float HighestLogit(std::span<const float> logits);
+
 /// log(sum(exp(logits))), in double over the shifted values. NaN and -inf entries count as
-/// impossible; -inf when all are.
+/// impossible; finite exactly when HighestLogit is, and equal to it otherwise.
 double LogSumExp(std::span<const float> logits);
 
-/// The `count` most probable tokens of softmax(logits), best first, lower id first among equals.
-/// Fewer when fewer have any probability.
-std::vector<TokenLogprob> TopLogprobs(std::span<const float> logits, int64_t count);
+/// Writes to `top` the `count` most probable tokens of softmax(logits), best first, lower id first
+/// among equals; fewer when fewer have any probability. `log_sum` is LogSumExp(logits). Allocates
+/// only when `top` has room for fewer than `count`.
+void TopLogprobs(std::span<const float> logits,
+                 int64_t count,
+                 double log_sum,
+                 std::vector<TokenLogprob>& top);
 
 }  // namespace hadal

@@ -3,8 +3,8 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
-#include <vector>
 
+#include "base/check.h"
 #include "engine/sample/logprobs.h"
 
 namespace hadal {
@@ -12,101 +12,29 @@ namespace {
 
 constexpr float kImpossible = -std::numeric_limits<float>::infinity();
 
-struct Candidate {
-  TokenId token;
-  float value;  // logit, then probability up to a common factor
-};
-
-bool Better(const Candidate& a, const Candidate& b) {
-  return a.value != b.value ? a.value > b.value : a.token < b.token;
+bool HasPenalties(const SamplingParams& params) {
+  return params.repetition_penalty != 1 || params.frequency_penalty != 0 ||
+         params.presence_penalty != 0;
 }
 
-void ApplyBiasAndPenalties(const SamplingParams& params,
-                           const TokenCounts& counts,
-                           std::span<float> logits) {
-  for (const auto& [token, bias] : params.logit_bias) {
-    logits[static_cast<size_t>(token)] += bias;
-  }
-  if (params.repetition_penalty == 1 && params.frequency_penalty == 0 &&
-      params.presence_penalty == 0) {
-    return;
-  }
-  for (const auto& [token, count] : counts.counts()) {
-    float& logit = logits[static_cast<size_t>(token)];
-    logit = logit > 0 ? logit / params.repetition_penalty : logit * params.repetition_penalty;
-    if (count.generated > 0) {
-      logit -= params.frequency_penalty * static_cast<float>(count.generated);
-      logit -= params.presence_penalty;
-    }
-  }
+// A logit with the penalty for standing in the sequence. Stays finite: an extreme penalty must
+// leave something to choose.
+float Repeat(float logit, float penalty) {
+  constexpr float kMost = std::numeric_limits<float>::max();
+  return std::clamp(logit > 0 ? logit / penalty : logit * penalty, -kMost, kMost);
 }
 
-// Every possible token with exp((logit - highest) / temperature), in order of id. The best has 1.
-std::vector<Candidate> Candidates(float temperature, std::span<const float> logits) {
-  std::vector<Candidate> candidates;
+// REQUIRES: a logit is finite.
+TokenId HighestToken(std::span<const float> logits) {
+  TokenId best = 0;
   float highest = kImpossible;
   for (size_t i = 0; i < logits.size(); ++i) {
-    if (logits[i] > kImpossible) {
-      candidates.push_back({static_cast<TokenId>(i), logits[i]});
-      highest = std::max(highest, logits[i]);
+    if (logits[i] > highest) {
+      best = static_cast<TokenId>(i);
+      highest = logits[i];
     }
   }
-  for (Candidate& candidate : candidates) {
-    candidate.value = std::exp((candidate.value - highest) / temperature);
-  }
-  return candidates;
-}
-
-void KeepTopK(int32_t top_k, std::vector<Candidate>& candidates) {
-  if (top_k > 0 && top_k < std::ssize(candidates)) {
-    std::nth_element(candidates.begin(), candidates.begin() + top_k, candidates.end(), Better);
-    candidates.resize(static_cast<size_t>(top_k));
-  }
-}
-
-// A heap gives candidates up in falling order, so that a cut which keeps few sorts few.
-void KeepTopP(float top_p, std::vector<Candidate>& candidates) {
-  if (top_p >= 1) {
-    return;
-  }
-  double total = 0;
-  for (const Candidate& candidate : candidates) {
-    total += candidate.value;
-  }
-  const auto worse = [](const Candidate& a, const Candidate& b) { return Better(b, a); };
-  std::make_heap(candidates.begin(), candidates.end(), worse);
-  auto heap_end = candidates.end();
-  double mass = 0;
-  while (mass < double{top_p} * total && heap_end != candidates.begin()) {
-    std::pop_heap(candidates.begin(), heap_end, worse);
-    --heap_end;
-    mass += heap_end->value;
-  }
-  candidates.erase(candidates.begin(), heap_end);
-}
-
-void KeepMinP(float min_p, std::vector<Candidate>& candidates) {
-  std::erase_if(candidates, [min_p](const Candidate& c) { return c.value < min_p; });
-}
-
-// REQUIRES: candidates is not empty. Sorted first, so that the draw does not depend on how cuts
-// left them.
-TokenId Draw(std::vector<Candidate>& candidates, double uniform) {
-  std::sort(candidates.begin(), candidates.end(), [](const Candidate& a, const Candidate& b) {
-    return a.token < b.token;
-  });
-  double total = 0;
-  for (const Candidate& candidate : candidates) {
-    total += candidate.value;
-  }
-  double left = uniform * total;
-  for (const Candidate& candidate : candidates) {
-    left -= candidate.value;
-    if (left < 0) {
-      return candidate.token;
-    }
-  }
-  return candidates.back().token;  // rounding: the subtractions did not quite use up the total
+  return best;
 }
 
 uint64_t SplitMix64(uint64_t x) {
@@ -123,42 +51,158 @@ double UniformAt(uint64_t seed, int64_t position) {
   return static_cast<double>(bits >> 11U) * 0x1p-53;
 }
 
-absl::StatusOr<SampledToken> Sample(const SamplingParams& params,
-                                    const TokenCounts& counts,
-                                    int64_t position,
-                                    std::span<float> logits) {
-  const double log_sum = LogSumExp(logits);
-  if (!std::isfinite(log_sum)) {
-    return Internal("the model's logits at position %d are not finite", position);
+Sampler::Sampler(int64_t vocab_size)
+    : counts_(static_cast<size_t>(vocab_size)), model_logits_(static_cast<size_t>(vocab_size)) {
+  candidates_.reserve(static_cast<size_t>(vocab_size));
+}
+
+absl::Status Sampler::Sample(const Args& args, SampledToken& sampled) {
+  CHECK_EQ(args.logits.size(), counts_.size());
+  const SamplingParams& params = args.params;
+  // Neither this nor the sum of exponentials is finite when the other is not.
+  if (!std::isfinite(HighestLogit(args.logits))) {
+    return Internal("the model's logits at position %d are not finite", args.tokens.size());
   }
-  SampledToken sampled;
-  if (params.num_logprobs > 0) {
-    sampled.top_logprobs = TopLogprobs(logits, params.num_logprobs);
-  }
-  const std::vector<float> original = params.num_logprobs >= 0
-                                          ? std::vector<float>(logits.begin(), logits.end())
-                                          : std::vector<float>();
-  ApplyBiasAndPenalties(params, counts, logits);
-  if (params.temperature == 0) {
-    Candidate best = {0, kImpossible};
-    for (size_t i = 0; i < logits.size(); ++i) {
-      if (logits[i] > best.value) {
-        best = {static_cast<TokenId>(i), logits[i]};
-      }
-    }
-    sampled.token = best.token;
-  } else {
-    std::vector<Candidate> candidates = Candidates(params.temperature, logits);
-    KeepTopK(params.top_k, candidates);
-    KeepTopP(params.top_p, candidates);
-    KeepMinP(params.min_p, candidates);
-    sampled.token = Draw(candidates, UniformAt(params.seed, position));
-  }
+  sampled.logprob = 0;
+  sampled.top_logprobs.clear();
+  const bool changes = !params.logit_bias.empty() || HasPenalties(params);
+  std::span<const float> model_logits = args.logits;
+  double log_sum = 0;
   if (params.num_logprobs >= 0) {
-    const float logit = original[static_cast<size_t>(sampled.token)];
+    log_sum = LogSumExp(model_logits);
+    TopLogprobs(model_logits, params.num_logprobs, log_sum, sampled.top_logprobs);
+    if (changes) {
+      std::copy(args.logits.begin(), args.logits.end(), model_logits_.begin());
+      model_logits = model_logits_;
+    }
+  }
+  for (const auto& [token, bias] : params.logit_bias) {
+    args.logits[static_cast<size_t>(token)] += bias;
+  }
+  if (HasPenalties(params)) {
+    ApplyPenalties(args);
+  }
+  sampled.token = Choose(args);
+  if (params.num_logprobs >= 0) {
+    const float logit = model_logits[static_cast<size_t>(sampled.token)];
     sampled.logprob = static_cast<float>(double{logit} - log_sum);
   }
-  return sampled;
+  return absl::OkStatus();
+}
+
+// Each distinct token once, however often it stands there. What was counted is set back token by
+// token: the vocabulary is longer than most sequences.
+void Sampler::ApplyPenalties(const Args& args) {
+  constexpr int32_t kApplied = -1;
+  const SamplingParams& params = args.params;
+  CHECK(args.num_prompt_tokens >= 0 && args.num_prompt_tokens <= std::ssize(args.tokens));
+  const auto generated = args.tokens.subspan(static_cast<size_t>(args.num_prompt_tokens));
+  for (const TokenId token : generated) {
+    ++counts_[static_cast<size_t>(token)];
+  }
+  const auto penalised = params.repetition_penalty == 1 ? generated : args.tokens;
+  for (const TokenId token : penalised) {
+    int32_t& num_generated = counts_[static_cast<size_t>(token)];
+    if (num_generated == kApplied) {
+      continue;
+    }
+    float& logit = args.logits[static_cast<size_t>(token)];
+    if (std::isfinite(logit)) {
+      logit = Repeat(logit, params.repetition_penalty);
+    }
+    if (num_generated > 0) {
+      logit -= params.frequency_penalty * static_cast<float>(num_generated);
+      logit -= params.presence_penalty;
+    }
+    num_generated = kApplied;
+  }
+  for (const TokenId token : penalised) {
+    counts_[static_cast<size_t>(token)] = 0;
+  }
+}
+
+TokenId Sampler::Choose(const Args& args) {
+  const SamplingParams& params = args.params;
+  if (params.temperature == 0) {
+    return HighestToken(args.logits);
+  }
+  CollectCandidates(params.temperature, args.logits);
+  KeepTopK(params.top_k);
+  KeepTopP(params.top_p);
+  KeepMinP(params.min_p);
+  return Draw(UniformAt(params.seed, std::ssize(args.tokens)));
+}
+
+bool Sampler::Better(const Candidate& a, const Candidate& b) {
+  return a.value != b.value ? a.value > b.value : a.token < b.token;
+}
+
+// Every possible token with exp((logit - highest) / temperature), in order of id. The best has 1.
+void Sampler::CollectCandidates(float temperature, std::span<const float> logits) {
+  candidates_.clear();
+  float highest = kImpossible;
+  for (size_t i = 0; i < logits.size(); ++i) {
+    if (logits[i] > kImpossible) {
+      candidates_.push_back({static_cast<TokenId>(i), logits[i]});
+      highest = std::max(highest, logits[i]);
+    }
+  }
+  for (Candidate& candidate : candidates_) {
+    candidate.value = std::exp((candidate.value - highest) / temperature);
+  }
+}
+
+void Sampler::KeepTopK(int32_t top_k) {
+  if (top_k > 0 && top_k < std::ssize(candidates_)) {
+    std::nth_element(candidates_.begin(), candidates_.begin() + top_k, candidates_.end(), Better);
+    candidates_.resize(static_cast<size_t>(top_k));
+  }
+}
+
+// A heap gives candidates up in falling order, so that a cut which keeps few sorts few.
+void Sampler::KeepTopP(float top_p) {
+  if (top_p >= 1) {
+    return;
+  }
+  double total = 0;
+  for (const Candidate& candidate : candidates_) {
+    total += candidate.value;
+  }
+  const auto worse = [](const Candidate& a, const Candidate& b) { return Better(b, a); };
+  std::make_heap(candidates_.begin(), candidates_.end(), worse);
+  auto heap_end = candidates_.end();
+  double mass = 0;
+  while (mass < double{top_p} * total && heap_end != candidates_.begin()) {
+    std::pop_heap(candidates_.begin(), heap_end, worse);
+    --heap_end;
+    mass += heap_end->value;
+  }
+  candidates_.erase(candidates_.begin(), heap_end);
+}
+
+void Sampler::KeepMinP(float min_p) {
+  std::erase_if(candidates_, [min_p](const Candidate& c) { return c.value < min_p; });
+}
+
+// REQUIRES: there is a candidate. In order of id, so that the draw does not depend on how cuts left
+// them.
+TokenId Sampler::Draw(double uniform) {
+  const auto by_id = [](const Candidate& a, const Candidate& b) { return a.token < b.token; };
+  if (!std::is_sorted(candidates_.begin(), candidates_.end(), by_id)) {
+    std::sort(candidates_.begin(), candidates_.end(), by_id);
+  }
+  double total = 0;
+  for (const Candidate& candidate : candidates_) {
+    total += candidate.value;
+  }
+  double left = uniform * total;
+  for (const Candidate& candidate : candidates_) {
+    left -= candidate.value;
+    if (left < 0) {
+      return candidate.token;
+    }
+  }
+  return candidates_.back().token;  // rounding: the subtractions did not quite use up the total
 }
 
 }  // namespace hadal

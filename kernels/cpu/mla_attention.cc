@@ -1,7 +1,13 @@
-// Attention over paged latents in both forms. The absorbed form works on (token, kTile heads): each
-// cache row is widened once for the tile and serves as key and value of all its heads. The
-// materialised form works on (sequence, head): keys and values of kContextTile positions are
-// expanded and serve all query tokens of the sequence.
+// Attention over paged latents in both forms. The absorbed form works on (up to kMaxQueries
+// consecutive tokens of a sequence, kTile heads): each cache row and each weight is widened once
+// for all of them, and a cache row serves as key and value of all its heads. The materialised form
+// works on (sequence, head): keys and values of kContextTile positions are expanded and serve all
+// query tokens of the sequence.
+//
+// What the absorbed form adds up for a token, and in which order, depends on the token's own
+// context alone: on the tiles of kContextTile positions from 0 on, never on the tokens beside it.
+// Its bits are therefore the same however tokens are cut into steps, batched and spread over
+// threads.
 
 #include <algorithm>
 #include <array>
@@ -14,6 +20,10 @@ namespace hadal::cpu {
 namespace {
 
 constexpr int64_t kContextTile = 64;
+constexpr int64_t kMaxQueries = 16;  // whose queries and contexts, with the tile, fit the L2 cache
+constexpr int64_t kWeightRows = 16;
+
+using ScoreTile = std::array<std::array<float, kContextTile>, kTile>;
 
 struct Attention {
   const VectorKernels& vector;
@@ -26,14 +36,21 @@ struct Attention {
   int64_t head_rows = nope_dim + args.v_head_dim;  // of kv_b_proj
 };
 
-// One worker's memory.
+// Query tokens [begin, begin + count) of one sequence.
+struct Queries {
+  int64_t begin;
+  int64_t count;
+  int32_t sequence;
+};
+
+// One worker's memory. Rows of q_latent and context are [query * kTile + head].
 struct Workspace {
   TensorView<float, 2> rows;      // [kContextTile, row_width] cache rows
   TensorView<float, 2> keys;      // [kContextTile, qk_head_dim]
   TensorView<float, 2> values;    // [kContextTile, v_head_dim]
-  TensorView<float, 2> q_latent;  // [kTile, row_width]
-  TensorView<float, 2> context;   // [kTile, kv_lora_rank]
-  TensorView<float, 1> weights;   // [kv_lora_rank] one row of kv_b_proj
+  TensorView<float, 2> q_latent;  // [kMaxQueries * kTile, row_width]
+  TensorView<float, 2> context;   // [kMaxQueries * kTile, kv_lora_rank]
+  TensorView<float, 2> weights;   // [kWeightRows, kv_lora_rank] rows of kv_b_proj
   TensorView<float, 2> states;    // [max_queries, 2] highest and sum of each query
 };
 
@@ -42,9 +59,9 @@ Workspace MakeWorkspace(const Attention& attention, int64_t max_queries, Scratch
   return {.rows = scratch.Allocate<float>(kContextTile, attention.row_width),
           .keys = scratch.Allocate<float>(kContextTile, attention.qk_head_dim),
           .values = scratch.Allocate<float>(kContextTile, attention.args.v_head_dim),
-          .q_latent = scratch.Allocate<float>(kTile, attention.row_width),
-          .context = scratch.Allocate<float>(kTile, rank),
-          .weights = scratch.Allocate<float>(rank),
+          .q_latent = scratch.Allocate<float>(kMaxQueries * kTile, attention.row_width),
+          .context = scratch.Allocate<float>(kMaxQueries * kTile, rank),
+          .weights = scratch.Allocate<float>(kWeightRows, rank),
           .states = scratch.Allocate<float>(max_queries, 2)};
 }
 
@@ -77,7 +94,7 @@ void Scores(const Attention& attention,
             int64_t stride,
             int64_t count,
             int64_t width,
-            std::array<std::array<float, kContextTile>, kTile>& scores) {
+            ScoreTile& scores) {
   for (int64_t c = 0; c < count; c += kTile) {
     const int64_t num_keys = std::min(kTile, count - c);
     TileSums sums = {};
@@ -91,80 +108,123 @@ void Scores(const Attention& attention,
   }
 }
 
-// q_latent[h] = (U_hᵀ q_nope, q_pe) for heads [first, first + count) of token t.
-void AbsorbQueries(
-    const Attention& attention, int64_t t, int64_t first, int64_t count, const Workspace& space) {
-  const int64_t rank = attention.args.kv_lora_rank;
+// q_latent = (U_hᵀ q_nope, q_pe) for heads [first, first + count) of the queries.
+void AbsorbQueries(const Attention& attention,
+                   const Queries& queries,
+                   int64_t first,
+                   int64_t count,
+                   const Workspace& space) {
+  const MlaAttentionArgs& args = attention.args;
+  const int64_t rank = args.kv_lora_rank;
   for (int64_t h = 0; h < count; ++h) {
-    const auto q = attention.args.q.Row(t, first + h);
-    const auto q_latent = space.q_latent.Row(h);
-    std::fill(q_latent.begin(), q_latent.end(), 0.0F);
-    for (int64_t i = 0; i < attention.nope_dim; ++i) {
-      WidenWeights(attention.vector,
-                   attention.args.kv_b_proj,
-                   (first + h) * attention.head_rows + i,
-                   0,
-                   rank,
-                   space.weights.data);
-      attention.vector.axpy(q[static_cast<size_t>(i)], space.weights.data, rank, q_latent.data());
+    for (int64_t i = 0; i < queries.count; ++i) {
+      const float* q = args.q.Row(queries.begin + i, first + h).data();
+      float* q_latent = space.q_latent.Row(i * kTile + h).data();
+      std::fill_n(q_latent, rank, 0.0F);
+      std::copy_n(q + attention.nope_dim, attention.rope_dim, q_latent + rank);
     }
-    std::copy_n(q.data() + attention.nope_dim, attention.rope_dim, q_latent.data() + rank);
+    for (int64_t row = 0; row < attention.nope_dim; row += kWeightRows) {
+      const int64_t num_rows = std::min(kWeightRows, attention.nope_dim - row);
+      for (int64_t j = 0; j < num_rows; ++j) {
+        WidenWeights(attention.vector,
+                     args.kv_b_proj,
+                     (first + h) * attention.head_rows + row + j,
+                     0,
+                     rank,
+                     space.weights.Row(j).data());
+      }
+      for (int64_t i = 0; i < queries.count; i += kTile) {
+        const int64_t num_queries = std::min(kTile, queries.count - i);
+        std::array<const float*, kTile> q = {};
+        std::array<float*, kTile> q_latent = {};
+        for (int64_t r = 0; r < num_queries; ++r) {
+          q[static_cast<size_t>(r)] = args.q.Row(queries.begin + i + r, first + h).data() + row;
+          q_latent[static_cast<size_t>(r)] = space.q_latent.Row((i + r) * kTile + h).data();
+        }
+        attention.vector.axpy_tile(
+            q, num_queries, space.weights.data, rank, num_rows, rank, q_latent);
+      }
+    }
   }
 }
 
-// Heads [first, first + count) of token t, whose sequence has `blocks`.
-void AttendAbsorbed(const Attention& attention,
-                    int64_t t,
-                    int64_t first,
-                    int64_t count,
-                    std::span<const int32_t> blocks,
-                    const Workspace& space) {
-  const int64_t rank = attention.args.kv_lora_rank;
-  AbsorbQueries(attention, t, first, count, space);
+// Takes the first `num_rows` of space.rows into `count` heads of query i.
+void AttendRows(const Attention& attention,
+                int64_t i,
+                int64_t count,
+                int64_t num_rows,
+                const Workspace& space,
+                std::array<OnlineSoftmax, kTile>& states) {
   std::array<const float*, kTile> x = {};
-  std::array<OnlineSoftmax, kTile> states = {};
+  std::array<const float*, kTile> weights = {};
+  std::array<float*, kTile> context = {};
+  ScoreTile scores;
   for (int64_t h = 0; h < count; ++h) {
-    x[static_cast<size_t>(h)] = space.q_latent.Row(h).data();
-    const auto context = space.context.Row(h);
-    std::fill(context.begin(), context.end(), 0.0F);
+    const auto head = static_cast<size_t>(h);
+    x[head] = space.q_latent.Row(i * kTile + h).data();
+    weights[head] = scores[head].data();
+    context[head] = space.context.Row(i * kTile + h).data();
   }
-  const int64_t context_len = attention.args.positions(t) + int64_t{1};
-  std::array<std::array<float, kContextTile>, kTile> scores;
-  for (int64_t begin = 0; begin < context_len; begin += kContextTile) {
-    const int64_t num_rows = std::min(kContextTile, context_len - begin);
-    WidenRows(attention, blocks, begin, num_rows, space.rows);
-    Scores(attention,
-           x,
-           count,
-           space.rows.data,
-           attention.row_width,
-           num_rows,
-           attention.row_width,
-           scores);
-    for (int64_t h = 0; h < count; ++h) {
-      const auto head = static_cast<size_t>(h);
-      AddScores(attention.vector,
-                std::span(scores[head]).first(static_cast<size_t>(num_rows)),
-                space.rows.data,
-                attention.row_width,
-                states[head],
-                space.context.Row(h));
-    }
-  }
+  const int64_t width = attention.row_width;
+  Scores(attention, x, count, space.rows.data, width, num_rows, width, scores);
   for (int64_t h = 0; h < count; ++h) {
-    const InputRows input = {.x = MakeView(space.context.Row(h).data(), 1, rank), .indices = {}};
-    const int64_t values_begin = (first + h) * attention.head_rows + attention.nope_dim;
-    const auto out = attention.args.out.Row(t, first + h);
-    const float sum = states[static_cast<size_t>(h)].sum;
+    const auto head = static_cast<size_t>(h);
+    TakeScores(std::span(scores[head]).first(static_cast<size_t>(num_rows)),
+               states[head],
+               space.context.Row(i * kTile + h));
+  }
+  attention.vector.axpy_tile(
+      weights, count, space.rows.data, width, num_rows, attention.args.kv_lora_rank, context);
+}
+
+// out = V_h · context / sum for heads [first, first + count) of the queries.
+void WriteAbsorbed(const Attention& attention,
+                   const Queries& queries,
+                   int64_t first,
+                   int64_t count,
+                   const std::array<std::array<OnlineSoftmax, kTile>, kMaxQueries>& states,
+                   const Workspace& space) {
+  const MlaAttentionArgs& args = attention.args;
+  for (int64_t h = 0; h < count; ++h) {
+    const InputRows input = {.x = {.data = space.context.Row(h).data(),
+                                   .extents = {queries.count, args.kv_lora_rank},
+                                   .strides = {kTile * args.kv_lora_rank, 1}},
+                             .indices = {}};
+    const int64_t begin = (first + h) * attention.head_rows + attention.nope_dim;
     RowDots(attention.vector,
             input,
-            attention.args.kv_b_proj,
-            values_begin,
-            values_begin + attention.args.v_head_dim,
-            [&](int64_t /*i*/, int64_t row, float value) {
-              out[static_cast<size_t>(row - values_begin)] = value / sum;
+            args.kv_b_proj,
+            begin,
+            begin + args.v_head_dim,
+            [&](int64_t i, int64_t row, float value) {
+              args.out(queries.begin + i, first + h, row - begin) =
+                  value / states[static_cast<size_t>(i)][static_cast<size_t>(h)].sum;
             });
   }
+}
+
+// Heads [first, first + count) of the queries.
+void AttendAbsorbed(const Attention& attention,
+                    const Queries& queries,
+                    int64_t first,
+                    int64_t count,
+                    const Workspace& space) {
+  const MlaAttentionArgs& args = attention.args;
+  AbsorbQueries(attention, queries, first, count, space);
+  std::array<std::array<OnlineSoftmax, kTile>, kMaxQueries> states = {};
+  std::fill_n(space.context.data, queries.count * kTile * args.kv_lora_rank, 0.0F);
+  const auto blocks = args.block_tables.Row(queries.sequence);
+  const int64_t first_len = args.positions(queries.begin) + int64_t{1};
+  const int64_t last_len = first_len + queries.count - 1;
+  for (int64_t begin = 0; begin < last_len; begin += kContextTile) {
+    const int64_t num_rows = std::min(kContextTile, last_len - begin);
+    WidenRows(attention, blocks, begin, num_rows, space.rows);
+    for (int64_t i = std::max(int64_t{0}, begin + 1 - first_len); i < queries.count; ++i) {
+      const int64_t visible = std::min(num_rows, first_len + i - begin);
+      AttendRows(attention, i, count, visible, space, states[static_cast<size_t>(i)]);
+    }
+  }
+  WriteAbsorbed(attention, queries, first, count, states, space);
 }
 
 // Keys and values of one head for the `count` cache rows in space.rows.
@@ -209,7 +269,7 @@ void AttendMaterialised(const Attention& attention,
     std::fill(out.begin(), out.end(), 0.0F);
   }
   const int64_t context_len = args.positions(t_end - 1) + int64_t{1};
-  std::array<std::array<float, kContextTile>, kTile> scores;
+  ScoreTile scores;
   for (int64_t begin = 0; begin < context_len; begin += kContextTile) {
     const int64_t num_rows = std::min(kContextTile, context_len - begin);
     WidenRows(attention, blocks, begin, num_rows, space.rows);
@@ -234,12 +294,16 @@ void AttendMaterialised(const Attention& attention,
         const int64_t visible = std::min(num_rows, args.positions(t + i) + 1 - begin);
         const auto stored = state_of(t + i);
         OnlineSoftmax state = {.highest = stored[0], .sum = stored[1]};
-        AddScores(attention.vector,
-                  std::span(scores[static_cast<size_t>(i)]).first(static_cast<size_t>(visible)),
-                  space.values.data,
-                  args.v_head_dim,
-                  state,
-                  args.out.Row(t + i, head));
+        const auto out = args.out.Row(t + i, head);
+        const auto weights = std::span(scores[static_cast<size_t>(i)]);
+        TakeScores(weights.first(static_cast<size_t>(visible)), state, out);
+        attention.vector.axpy_tile({weights.data()},
+                                   1,
+                                   space.values.data,
+                                   args.v_head_dim,
+                                   visible,
+                                   args.v_head_dim,
+                                   {out.data()});
         stored[0] = state.highest;
         stored[1] = state.sum;
       }
@@ -262,55 +326,47 @@ MlaForm CheaperForm(const Attention& attention, int64_t queries, int64_t context
   return materialised < absorbed ? MlaForm::kMaterialised : MlaForm::kAbsorbed;
 }
 
-}  // namespace
-
-void MlaAttention(const VectorKernels& vector,
-                  const MlaAttentionArgs& args,
-                  ExecutionContext& context) {
-  const ScratchScope scope(context.scratch);
-  const Attention attention = {.vector = vector, .args = args};
+// The absorbed form of sequences that are to have it.
+void RunAbsorbed(const Attention& attention,
+                 const TensorView<MlaForm, 1>& forms,
+                 const TensorView<Workspace, 1>& workspaces,
+                 ExecutionContext& context) {
+  const MlaAttentionArgs& args = attention.args;
   const int64_t num_tokens = args.q.extent(0);
-  const int64_t num_sequences = args.block_tables.extent(0);
-
-  // 1. The form of each sequence, and the sequence of each token.
-  const auto forms = context.scratch.Allocate<MlaForm>(num_sequences);
-  const auto sequence_of = context.scratch.Allocate<int32_t>(num_tokens);
-  int64_t max_queries = 0;
-  for (int64_t s = 0; s < num_sequences; ++s) {
-    const int64_t begin = args.query_starts(s);
-    const int64_t end = args.query_starts(s + 1);
-    std::fill(sequence_of.data + begin, sequence_of.data + end, static_cast<int32_t>(s));
-    forms(s) = args.form;
-    if (args.form == MlaForm::kAuto && begin < end) {
-      forms(s) = CheaperForm(attention, end - begin, args.positions(end - 1) + int64_t{1});
-    }
-    max_queries = std::max(max_queries, end - begin);
-  }
-  const auto workspaces = context.scratch.Allocate<Workspace>(context.pool.num_threads());
-  for (int64_t worker = 0; worker < context.pool.num_threads(); ++worker) {
-    workspaces(worker) = MakeWorkspace(attention, max_queries, context.scratch);
-  }
-
-  // 2. Absorbed: an item is kTile heads of a token.
   const int64_t num_head_tiles = (attention.num_heads + kTile - 1) / kTile;
-  const auto absorbed = [&](int64_t begin, int64_t end, int32_t worker) {
+  // As many tokens share rows and weights as leaves every thread an item.
+  const int64_t most =
+      std::clamp(num_tokens * num_head_tiles / workspaces.extent(0), int64_t{1}, kMaxQueries);
+  const auto tiles = context.scratch.Allocate<Queries>(num_tokens);
+  int64_t num_tiles = 0;
+  for (int64_t s = 0; s < forms.extent(0); ++s) {
+    const int64_t end = forms(s) == MlaForm::kAbsorbed ? args.query_starts(s + 1) : 0;
+    for (int64_t begin = args.query_starts(s); begin < end; begin += most) {
+      tiles(num_tiles++) = {.begin = begin,
+                            .count = std::min(most, end - begin),
+                            .sequence = static_cast<int32_t>(s)};
+    }
+  }
+  const auto attend = [&](int64_t begin, int64_t end, int32_t worker) {
     for (int64_t item = begin; item < end; ++item) {
-      const int64_t t = item / num_head_tiles;
       const int64_t head = item % num_head_tiles * kTile;
-      if (forms(sequence_of(t)) == MlaForm::kAbsorbed) {
-        AttendAbsorbed(attention,
-                       t,
-                       head,
-                       std::min(kTile, attention.num_heads - head),
-                       args.block_tables.Row(sequence_of(t)),
-                       workspaces(worker));
-      }
+      AttendAbsorbed(attention,
+                     tiles(item / num_head_tiles),
+                     head,
+                     std::min(kTile, attention.num_heads - head),
+                     workspaces(worker));
     }
   };
-  context.pool.ParallelFor(num_tokens * num_head_tiles, 1, absorbed);
+  context.pool.ParallelFor(num_tiles * num_head_tiles, 1, attend);
+}
 
-  // 3. Materialised: an item is one head of a sequence.
-  const auto materialised = [&](int64_t begin, int64_t end, int32_t worker) {
+// The materialised form of the others. An item is one head of a sequence.
+void RunMaterialised(const Attention& attention,
+                     const TensorView<MlaForm, 1>& forms,
+                     const TensorView<Workspace, 1>& workspaces,
+                     ExecutionContext& context) {
+  const MlaAttentionArgs& args = attention.args;
+  const auto attend = [&](int64_t begin, int64_t end, int32_t worker) {
     for (int64_t item = begin; item < end; ++item) {
       const int64_t s = item / attention.num_heads;
       const int64_t t_begin = args.query_starts(s);
@@ -325,7 +381,40 @@ void MlaAttention(const VectorKernels& vector,
       }
     }
   };
-  context.pool.ParallelFor(num_sequences * attention.num_heads, 1, materialised);
+  context.pool.ParallelFor(forms.extent(0) * attention.num_heads, 1, attend);
+}
+
+}  // namespace
+
+void MlaAttention(const VectorKernels& vector,
+                  const MlaAttentionArgs& args,
+                  ExecutionContext& context) {
+  const ScratchScope scope(context.scratch);
+  const Attention attention = {.vector = vector, .args = args};
+  const int64_t num_sequences = args.block_tables.extent(0);
+  const auto forms = context.scratch.Allocate<MlaForm>(num_sequences);
+  int64_t max_queries = 0;  // of a materialised sequence
+  for (int64_t s = 0; s < num_sequences; ++s) {
+    const int64_t end = args.query_starts(s + 1);
+    const int64_t num_queries = end - args.query_starts(s);
+    forms(s) = args.form;
+    if (args.form == MlaForm::kAuto && num_queries > 0) {
+      forms(s) = CheaperForm(attention, num_queries, args.positions(end - 1) + int64_t{1});
+    }
+    if (forms(s) == MlaForm::kMaterialised) {
+      max_queries = std::max(max_queries, num_queries);
+    }
+  }
+  const auto workspaces = context.scratch.Allocate<Workspace>(context.pool.num_threads());
+  for (int64_t worker = 0; worker < context.pool.num_threads(); ++worker) {
+    workspaces(worker) = MakeWorkspace(attention, max_queries, context.scratch);
+  }
+  if (args.form != MlaForm::kMaterialised) {
+    RunAbsorbed(attention, forms, workspaces, context);
+  }
+  if (args.form != MlaForm::kAbsorbed) {
+    RunMaterialised(attention, forms, workspaces, context);
+  }
 }
 
 }  // namespace hadal::cpu

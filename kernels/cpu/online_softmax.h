@@ -5,8 +5,6 @@
 #include <limits>
 #include <span>
 
-#include "kernels/cpu/vector_kernels.h"
-
 namespace hadal::cpu {
 
 /// A softmax-weighted sum of value rows, taken in pieces: `highest` score so far, `sum` of
@@ -17,13 +15,9 @@ struct OnlineSoftmax {
   float sum = 0;
 };
 
-/// Takes `scores` with their value rows, values + i * stride, into `state` and `weighted`.
-inline void AddScores(const VectorKernels& vector,
-                      std::span<const float> scores,
-                      const float* values,
-                      int64_t stride,
-                      OnlineSoftmax& state,
-                      std::span<float> weighted) {
+/// Takes `scores` into `state`, scaling `weighted` to the new highest, and replaces them by the
+/// weights with which their value rows are to be added to `weighted`.
+inline void TakeScores(std::span<float> scores, OnlineSoftmax& state, std::span<float> weighted) {
   float highest = state.highest;
   for (const float score : scores) {
     highest = std::max(highest, score);
@@ -36,11 +30,9 @@ inline void AddScores(const VectorKernels& vector,
     }
     state.highest = highest;
   }
-  for (size_t i = 0; i < scores.size(); ++i) {
-    const float weight = std::exp(scores[i] - highest);
-    state.sum += weight;
-    vector.axpy(
-        weight, values + static_cast<int64_t>(i) * stride, std::ssize(weighted), weighted.data());
+  for (float& score : scores) {
+    score = std::exp(score - highest);
+    state.sum += score;
   }
 }
 

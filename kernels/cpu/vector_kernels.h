@@ -39,8 +39,15 @@ struct VectorKernels {
                    int64_t n,
                    TileSums& sums);
 
-  /// y[0..n) += a * x[0..n).
-  void (*axpy)(float a, const float* x, int64_t n, float* y);
+  /// y[i][0..n) += sum over j < num_x of a[i][j] * x[j], the row at x + j * x_stride, with j
+  /// rising, for i < num_y, which is at most kTile.
+  void (*axpy_tile)(const std::array<const float*, kTile>& a,
+                    int64_t num_y,
+                    const float* x,
+                    int64_t x_stride,
+                    int64_t num_x,
+                    int64_t n,
+                    const std::array<float*, kTile>& y);
 };
 
 /// True when this machine, and its operating system, can run `isa`.

@@ -40,17 +40,6 @@ struct VectorLoops {
     }
   }
 
-  static void Axpy(float a, const float* x, int64_t n, float* y) {
-    const Vec factor = Simd::Set1(a);
-    int64_t i = 0;
-    for (; i + Simd::kLanes <= n; i += Simd::kLanes) {
-      Simd::Store(y + i, Simd::MulAdd(factor, Simd::Load(x + i), Simd::Load(y + i)));
-    }
-    for (; i < n; ++i) {
-      y[i] += a * x[i];
-    }
-  }
-
   // A tile of kRows x kCols dot products. Each has one accumulator over whole vectors, then the
   // tail in order.
   template <int kRows, int kCols>
@@ -119,13 +108,90 @@ struct VectorLoops {
     }
   }
 
+  // kVecs vectors of kRows rows of y, from column `begin` on, stay in registers while all rows of x
+  // are added to them in order.
+  template <int kRows, int kVecs>
+  static void AxpyBlock(const std::array<const float*, kTile>& a,
+                        const float* x,
+                        int64_t x_stride,
+                        int64_t num_x,
+                        int64_t begin,
+                        const std::array<float*, kTile>& y) {
+    Vec sums[kRows][kVecs];  // NOLINT(*-avoid-c-arrays)
+    for (int r = 0; r < kRows; ++r) {
+      for (int v = 0; v < kVecs; ++v) {
+        sums[r][v] = Simd::Load(y[r] + begin + v * Simd::kLanes);
+      }
+    }
+    for (int64_t j = 0; j < num_x; ++j) {
+      Vec row[kVecs];  // NOLINT(*-avoid-c-arrays)
+      for (int v = 0; v < kVecs; ++v) {
+        row[v] = Simd::Load(x + j * x_stride + begin + v * Simd::kLanes);
+      }
+      for (int r = 0; r < kRows; ++r) {
+        const Vec factor = Simd::Set1(a[r][j]);
+        for (int v = 0; v < kVecs; ++v) {
+          sums[r][v] = Simd::MulAdd(factor, row[v], sums[r][v]);
+        }
+      }
+    }
+    for (int r = 0; r < kRows; ++r) {
+      for (int v = 0; v < kVecs; ++v) {
+        Simd::Store(y[r] + begin + v * Simd::kLanes, sums[r][v]);
+      }
+    }
+  }
+
+  template <int kRows>
+  static void AxpyRows(const std::array<const float*, kTile>& a,
+                       const float* x,
+                       int64_t x_stride,
+                       int64_t num_x,
+                       int64_t n,
+                       const std::array<float*, kTile>& y) {
+    constexpr int kVecs = kRows == 1 ? 8 : 2;  // enough sums to hide the latency of MulAdd
+    int64_t i = 0;
+    for (; i + kVecs * Simd::kLanes <= n; i += kVecs * Simd::kLanes) {
+      AxpyBlock<kRows, kVecs>(a, x, x_stride, num_x, i, y);
+    }
+    for (; i + Simd::kLanes <= n; i += Simd::kLanes) {
+      AxpyBlock<kRows, 1>(a, x, x_stride, num_x, i, y);
+    }
+    for (; i < n; ++i) {
+      for (int r = 0; r < kRows; ++r) {
+        float sum = y[r][i];
+        for (int64_t j = 0; j < num_x; ++j) {
+          sum += a[r][j] * x[j * x_stride + i];
+        }
+        y[r][i] = sum;
+      }
+    }
+  }
+
+  static void AxpyTile(const std::array<const float*, kTile>& a,
+                       int64_t num_y,
+                       const float* x,
+                       int64_t x_stride,
+                       int64_t num_x,
+                       int64_t n,
+                       const std::array<float*, kTile>& y) {
+    if (num_y == kTile) {
+      AxpyRows<kTile>(a, x, x_stride, num_x, n, y);
+      return;
+    }
+    for (int64_t r = 0; r < num_y; ++r) {
+      const auto row = static_cast<size_t>(r);
+      AxpyRows<1>({a[row]}, x, x_stride, num_x, n, {y[row]});
+    }
+  }
+
   static constexpr VectorKernels Kernels(const char* name) {
     return {.name = name,
             .widen_bf16 = &Widen<bf16>,
             .widen_f16 = &Widen<f16>,
             .widen_fp8 = &WidenFp8,
             .dot_tile = &DotTile,
-            .axpy = &Axpy};
+            .axpy_tile = &AxpyTile};
   }
 };
 

@@ -2,7 +2,6 @@
 #include <cmath>
 #include <limits>
 #include <numeric>
-#include <vector>
 
 #include "kernels/reference/ops.h"
 
@@ -28,9 +27,12 @@ void ScoresOfLogits(ScoringFunc scoring_func, std::span<float> logits) {
   }
 }
 
-// The `count` highest values' indices, highest first, lower index first among equals.
-std::vector<int32_t> TopK(std::span<const float> values, int64_t count) {
-  std::vector<int32_t> order(values.size());
+// The `count` highest values' indices, highest first, lower index first among equals. They stand at
+// the front of `order`, which has room for all.
+std::span<const int32_t> TopK(std::span<const float> values,
+                              int64_t count,
+                              std::span<int32_t> order) {
+  order = order.first(values.size());
   std::iota(order.begin(), order.end(), 0);
   std::partial_sort(
       order.begin(), order.begin() + count, order.end(), [values](int32_t a, int32_t b) {
@@ -38,34 +40,33 @@ std::vector<int32_t> TopK(std::span<const float> values, int64_t count) {
         const float y = values[static_cast<size_t>(b)];
         return x != y ? x > y : a < b;
       });
-  order.resize(static_cast<size_t>(count));
-  return order;
+  return order.first(static_cast<size_t>(count));
 }
 
-float GroupScore(TopkMethod method, std::span<const float> choice) {
+float GroupScore(TopkMethod method, std::span<const float> choice, std::span<int32_t> order) {
   if (method == TopkMethod::kGroupLimitedGreedy) {
     return *std::max_element(choice.begin(), choice.end());
   }
   float sum = 0;
-  for (const int32_t expert : TopK(choice, std::min<int64_t>(2, std::ssize(choice)))) {
+  for (const int32_t expert : TopK(choice, std::min<int64_t>(2, std::ssize(choice)), order)) {
     sum += choice[static_cast<size_t>(expert)];
   }
   return sum;
 }
 
 // Sets the choice of all experts outside the best topk_group groups to -inf.
-void MaskGroups(const MoeRouteArgs& args, std::span<float> choice) {
+void MaskGroups(const MoeRouteArgs& args, const RouteScratch& scratch) {
+  const auto choice = scratch.choice.Row();
   const auto group_size = choice.size() / static_cast<size_t>(args.n_group);
-  std::vector<float> group_scores;
-  for (size_t first = 0; first < choice.size(); first += group_size) {
-    group_scores.push_back(GroupScore(args.topk_method, choice.subspan(first, group_size)));
+  const auto scores = scratch.group_scores.Row();
+  for (size_t group = 0; group < scores.size(); ++group) {
+    scores[group] = GroupScore(
+        args.topk_method, choice.subspan(group * group_size, group_size), scratch.order.Row());
   }
-  std::vector<bool> kept(group_scores.size(), false);
-  for (const int32_t group : TopK(group_scores, args.topk_group)) {
-    kept[static_cast<size_t>(group)] = true;
-  }
+  const auto kept = TopK(scores, args.topk_group, scratch.order.Row());
   for (size_t expert = 0; expert < choice.size(); ++expert) {
-    if (!kept[expert / group_size]) {
+    const auto group = static_cast<int32_t>(expert / group_size);
+    if (std::find(kept.begin(), kept.end(), group) == kept.end()) {
       choice[expert] = kNever;
     }
   }
@@ -73,10 +74,20 @@ void MaskGroups(const MoeRouteArgs& args, std::span<float> choice) {
 
 }  // namespace
 
-void ChooseExperts(const MoeRouteArgs& args, int64_t token, std::span<float> scores) {
+RouteScratch MakeRouteScratch(const MoeRouteArgs& args, ScratchArena& scratch) {
+  return {.choice = scratch.Allocate<float>(args.gate.rows),
+          .group_scores = scratch.Allocate<float>(args.n_group),
+          .order = scratch.Allocate<int32_t>(std::max(args.gate.rows, args.n_group))};
+}
+
+void ChooseExperts(const MoeRouteArgs& args,
+                   int64_t token,
+                   std::span<float> scores,
+                   const RouteScratch& scratch) {
   ScoresOfLogits(args.scoring_func, scores);
-  std::vector<float> choice(scores.begin(), scores.end());
+  const auto choice = scratch.choice.Row();
   for (size_t expert = 0; expert < choice.size(); ++expert) {
+    choice[expert] = scores[expert];
     if (args.topk_method == TopkMethod::kNoauxTc) {
       choice[expert] += args.e_score_correction_bias(expert);
     }
@@ -85,9 +96,9 @@ void ChooseExperts(const MoeRouteArgs& args, int64_t token, std::span<float> sco
     }
   }
   if (args.topk_method != TopkMethod::kGreedy && args.n_group > 1) {
-    MaskGroups(args, choice);
+    MaskGroups(args, scratch);
   }
-  const std::vector<int32_t> experts = TopK(choice, args.expert_ids.extent(1));
+  const auto experts = TopK(choice, args.expert_ids.extent(1), scratch.order.Row());
   float sum = 0;
   for (const int32_t expert : experts) {
     sum += scores[static_cast<size_t>(expert)];
@@ -106,9 +117,10 @@ void ChooseExperts(const MoeRouteArgs& args, int64_t token, std::span<float> sco
 void MoeRoute(const MoeRouteArgs& args, ExecutionContext& context) {
   const ScratchScope scope(context.scratch);
   const auto logits = context.scratch.Allocate<float>(args.x.extent(0), args.gate.rows);
+  const RouteScratch scratch = MakeRouteScratch(args, context.scratch);
   Linear({.x = args.x, .weight = args.gate, .output = Output::kStore, .y = logits}, context);
   for (int64_t t = 0; t < args.x.extent(0); ++t) {
-    ChooseExperts(args, t, logits.Row(t));
+    ChooseExperts(args, t, logits.Row(t), scratch);
   }
 }
 

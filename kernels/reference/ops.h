@@ -18,9 +18,22 @@ void MlaAttention(const MlaAttentionArgs& args, ExecutionContext& context);
 void MoeRoute(const MoeRouteArgs& args, ExecutionContext& context);
 void MoeExperts(const MoeExpertsArgs& args, ExecutionContext& context);
 
+/// What ChooseExperts works in; each thread needs its own.
+struct RouteScratch {
+  TensorView<float, 1> choice;        // [n_routed_experts]
+  TensorView<float, 1> group_scores;  // [n_group]
+  TensorView<int32_t, 1> order;       // [max(n_routed_experts, n_group)]
+};
+
+/// For any token of `args`.
+RouteScratch MakeRouteScratch(const MoeRouteArgs& args, ScratchArena& scratch);
+
 /// One token's choice of experts from its logits; the part of MoeRoute after the product.
 /// `scores` [n_routed_experts] holds the logits and is overwritten with their scores.
-void ChooseExperts(const MoeRouteArgs& args, int64_t token, std::span<float> scores);
+void ChooseExperts(const MoeRouteArgs& args,
+                   int64_t token,
+                   std::span<float> scores,
+                   const RouteScratch& scratch);
 
 /// The element at [slot, column] of a cache.
 float CacheAt(const LatentCache& cache, int64_t slot, int64_t column);

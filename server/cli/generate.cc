@@ -135,7 +135,8 @@ absl::Status RunCommand(const GenerateOptions& options) {
   const int64_t num_prompt_tokens = std::ssize(prompt);
   const int64_t max_tokens =
       std::min(options.max_tokens, config.max_position_embeddings - num_prompt_tokens);
-  ASSIGN_OR_RETURN(SequenceRunner sequence, loaded->NewSequenceRunner(num_prompt_tokens + max_tokens));
+  ASSIGN_OR_RETURN(SequenceRunner sequence,
+                   loaded->NewSequenceRunner(num_prompt_tokens + max_tokens));
 
   // 3. Text goes out as it comes, unless the whole answer is wanted as JSON.
   const auto stream = [&options](std::string_view text) {
@@ -144,11 +145,13 @@ absl::Status RunCommand(const GenerateOptions& options) {
       std::fflush(stdout);
     }
   };
+  Sampler sampler(config.vocab_size);
   const Tokenizer* tokenizer = text_model.has_value() ? &text_model->tokenizer() : nullptr;
   ASSIGN_OR_RETURN(const Generation generation,
                    Generate({.sequence = sequence,
                              .prompt = prompt,
                              .max_tokens = max_tokens,
+                             .sampler = sampler,
                              .sampling = sampling,
                              .stop_token_ids = stop_token_ids,
                              .stop_matcher = std::move(stop_matcher),

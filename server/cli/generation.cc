@@ -50,16 +50,18 @@ absl::StatusOr<Generation> Generate(GenerationArgs args,
   if (args.tokenizer != nullptr) {
     output.emplace(*args.tokenizer, std::move(args.stop_matcher), emit);
   }
-  TokenCounts counts;
-  counts.AddPrompt(args.prompt);
   Generation generation;
-  std::vector<TokenId> next = args.prompt;
+  std::vector<TokenId> tokens = args.prompt;
+  std::span<const TokenId> next = tokens;
   while (std::ssize(generation.tokens) < args.max_tokens) {
     const std::span<float> logits = args.sequence.AppendAndPredict(next);
-    ASSIGN_OR_RETURN(SampledToken sampled,
-                     Sample(args.sampling, counts, args.sequence.size(), logits));
+    SampledToken sampled;
+    RETURN_IF_ERROR(args.sampler.Sample({.params = args.sampling,
+                                         .tokens = tokens,
+                                         .num_prompt_tokens = std::ssize(args.prompt),
+                                         .logits = logits},
+                                        sampled));
     const TokenId token = sampled.token;
-    counts.AddGenerated(token);
     generation.tokens.push_back(std::move(sampled));
     if (std::find(args.stop_token_ids.begin(), args.stop_token_ids.end(), token) !=
         args.stop_token_ids.end()) {
@@ -73,7 +75,8 @@ absl::StatusOr<Generation> Generate(GenerationArgs args,
         break;
       }
     }
-    next = {token};
+    tokens.push_back(token);
+    next = std::span(tokens).last(1);
   }
   if (output.has_value()) {
     generation.text = output->Finish();

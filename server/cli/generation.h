@@ -26,6 +26,7 @@ struct GenerationArgs {
   SequenceRunner& sequence;            // empty, with room for prompt and max_tokens
   const std::vector<TokenId>& prompt;  // not empty
   int64_t max_tokens;
+  Sampler& sampler;  // of the model's vocabulary
   const SamplingParams& sampling;
   const std::vector<TokenId>& stop_token_ids;
   StopMatcher stop_matcher;    // new
@@ -33,7 +34,7 @@ struct GenerationArgs {
 };
 
 /// Generates one sequence. Calls `emit` with each piece of text as soon as it can't change any
-/// more. InvalidArgument for an empty stop string; the errors of Sample.
+/// more. InvalidArgument for an empty stop string; the errors of Sampler::Sample.
 absl::StatusOr<Generation> Generate(GenerationArgs args,
                                     absl::FunctionRef<void(std::string_view text)> emit);
 

@@ -59,7 +59,7 @@ absl::StatusOr<std::unique_ptr<LoadedModel>> LoadedModel::Load(const ModelOption
   loaded->model_.emplace(Model::Args{.config = loaded->config(),
                                      .weights = *loaded->weights_,
                                      .kernels = loaded->kernels_,
-                                     .mla_form = MlaForm::kAuto});
+                                     .mla_form = MlaForm::kAbsorbed});
   const std::chrono::duration<double> seconds = clock.Now() - start;
   Log(LogLevel::kInfo,
       absl::StrFormat("loaded %s: %d bytes in %.2f s, %d threads",
@@ -73,10 +73,10 @@ absl::StatusOr<std::unique_ptr<LoadedModel>> LoadedModel::Load(const ModelOption
 
 absl::StatusOr<SequenceRunner> LoadedModel::NewSequenceRunner(int64_t max_tokens) {
   return SequenceRunner::Create({.model = *model_,
-                           .context = context_,
-                           .cache_dtype = cache_dtype_,
-                           .max_tokens = max_tokens,
-                           .chunk_tokens = std::min(kChunkTokens, max_tokens)});
+                                 .context = context_,
+                                 .cache_dtype = cache_dtype_,
+                                 .max_tokens = max_tokens,
+                                 .chunk_tokens = std::min(kChunkTokens, max_tokens)});
 }
 
 absl::Status CheckPrompt(const ModelConfig& config, std::span<const TokenId> ids) {

@@ -99,7 +99,7 @@ void BM_MoeExperts(benchmark::State& state) {
 }
 BENCHMARK(BM_MoeExperts)->Arg(1)->Arg(32)->ArgName("tokens")->UseRealTime();
 
-// Arguments: query tokens of one sequence, cached tokens before them.
+// Arguments: query tokens of one sequence, cached tokens before them, form of attention.
 void BM_MlaAttention(benchmark::State& state) {
   constexpr int64_t kHeads = 16;
   constexpr int64_t kRank = 512;
@@ -139,17 +139,19 @@ void BM_MlaAttention(benchmark::State& state) {
       .kv_lora_rank = kRank,
       .v_head_dim = kNope,
       .softmax_scale = 0.1F,
-      .form = MlaForm::kAuto,
+      .form = static_cast<MlaForm>(state.range(2)),
       .out = MakeView(out.data(), num_tokens, kHeads, kNope)};
   for (auto _ : state) {
     table.mla_attention(args, runner.context);
   }
   state.SetBytesProcessed(state.iterations() * context_len * (kRank + kRope) * 2);
 }
+const std::vector<int64_t> kForms = {static_cast<int64_t>(MlaForm::kMaterialised),
+                                     static_cast<int64_t>(MlaForm::kAbsorbed)};
 BENCHMARK(BM_MlaAttention)
-    ->Args({1, 4096})
-    ->Args({512, 0})
-    ->ArgNames({"tokens", "cached"})
+    ->ArgsProduct({{1, 64}, {4096}, kForms})
+    ->ArgsProduct({{512}, {0}, kForms})
+    ->ArgNames({"tokens", "cached", "form"})
     ->UseRealTime();
 
 }  // namespace

@@ -83,6 +83,22 @@ class Problem {
     return out_.Elements();
   }
 
+  // The same for query token `t` of `sequence` alone.
+  std::vector<float> RunAlone(const KernelTable& table,
+                              test::KernelRunner& runner,
+                              int64_t sequence,
+                              int64_t t) {
+    const std::vector<int32_t> starts = {0, 1};
+    MlaAttentionArgs args = Args(MlaForm::kAbsorbed);
+    args.q = args.q.Slice(t, 1);
+    args.query_starts = MakeView(starts.data(), 2);
+    args.block_tables = args.block_tables.Slice(sequence, 1);
+    args.positions = args.positions.Slice(t, 1);
+    args.out = args.out.Slice(t, 1);
+    table.mla_attention(args, runner.context);
+    return OfTokens(out_.Elements(), t, t + 1);
+  }
+
   // Overwrites one element of the cache row at `position` of `sequence`.
   void SetCacheElement(int64_t sequence, int64_t position, size_t column, float value) {
     const int64_t slot = SlotOf(sequence, position);
@@ -177,6 +193,28 @@ TEST_P(MlaAttentionParityTest, AllShapesAndForms) {
                        << NameOf(dtype) << ", form " << static_cast<int>(form) << ", "
                        << runner->pool.num_threads() << " threads");
           EXPECT_TRUE(test::IsClose(problem.Run(table_, *runner, form), expected, tolerances));
+        }
+      }
+    }
+  }
+}
+
+// A token gets the same bits alone, beside others of its sequence and of other sequences, and on
+// any number of threads.
+TEST_P(MlaAttentionParityTest, AbsorbedBitsDoNotDependOnTheBatch) {
+  for (const Shape& shape : Shapes()) {
+    for (const DType dtype : {DType::kF32, DType::kBf16}) {
+      Problem problem(GetParam().weights, shape, dtype);
+      const std::vector<float> expected = problem.Run(table_, *runners_[0], MlaForm::kAbsorbed);
+      for (const auto& runner : runners_) {
+        EXPECT_TRUE(test::HasSameBits(problem.Run(table_, *runner, MlaForm::kAbsorbed), expected));
+      }
+      int64_t t = 0;
+      for (int64_t s = 0; s < std::ssize(shape.sequences); ++s) {
+        const int64_t end = t + shape.sequences[static_cast<size_t>(s)].num_queries;
+        for (; t < end; ++t) {
+          EXPECT_TRUE(test::HasSameBits(problem.RunAlone(table_, *runners_[1], s, t),
+                                        problem.OfTokens(expected, t, t + 1)));
         }
       }
     }

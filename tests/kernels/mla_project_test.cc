@@ -135,12 +135,22 @@ class Problem {
     EXPECT_TRUE(q_.GuardsIntact());
     EXPECT_TRUE(x_.Bytes() == x_before);
     EXPECT_TRUE(cache_.OthersUntouched(slots_.input().Row()));
-    std::vector<float> results = q_.Elements();
-    for (const int64_t slot : slots_.input().Row()) {
-      const std::vector<float> row = cache_.Row(slot);
-      results.insert(results.end(), row.begin(), row.end());
+    return Results();
+  }
+
+  // The same, token by token.
+  std::vector<float> RunOneByOne(const KernelTable& table, test::KernelRunner& runner) {
+    q_.Poison();
+    cache_ = MakeCache();
+    for (int64_t t = 0; t < shape_.num_tokens; ++t) {
+      MlaProjectArgs args = Args();
+      args.x = args.x.Slice(t, 1);
+      args.angles = {.cos = args.angles.cos.Slice(t, 1), .sin = args.angles.sin.Slice(t, 1)};
+      args.slots = args.slots.Slice(t, 1);
+      args.q = args.q.Slice(t, 1);
+      table.mla_project(args, runner.context);
     }
-    return results;
+    return Results();
   }
 
   std::vector<double> Tolerances(const std::vector<float>& expected) {
@@ -180,6 +190,15 @@ class Problem {
   static constexpr int64_t kBlockSize = 16;
   static constexpr double kTwoRoundings = 2 * test::kUnit;
 
+  std::vector<float> Results() {
+    std::vector<float> results = q_.Elements();
+    for (const int64_t slot : slots_.input().Row()) {
+      const std::vector<float> row = cache_.Row(slot);
+      results.insert(results.end(), row.begin(), row.end());
+    }
+    return results;
+  }
+
   int64_t NumBlocks() const { return shape_.num_tokens / kBlockSize + 2; }
   test::CacheBuffer MakeCache() const {
     return {dtype_, NumBlocks(), kBlockSize, shape_.kv_lora_rank + shape_.rope_dim};
@@ -218,6 +237,19 @@ TEST_P(MlaProjectParityTest, AllShapes) {
       for (const auto& runner : runners_) {
         EXPECT_TRUE(test::IsClose(problem.Run(table_, *runner), expected, tolerances))
             << runner->pool.num_threads() << " threads";
+      }
+    }
+  }
+}
+
+TEST_P(MlaProjectParityTest, ARowHasTheSameBitsInAnyBatch) {
+  for (const Shape& shape : kShapes) {
+    for (const DType dtype : {DType::kF32, DType::kBf16}) {
+      Problem problem(GetParam().weights, shape, dtype);
+      const std::vector<float> alone = problem.RunOneByOne(table_, *runners_[0]);
+      for (const auto& runner : runners_) {
+        EXPECT_TRUE(test::HasSameBits(problem.Run(table_, *runner), alone))
+            << shape.num_tokens << " tokens, " << runner->pool.num_threads() << " threads";
       }
     }
   }

@@ -128,6 +128,30 @@ TEST_P(MoeRouteParityTest, RoundedLogitsGiveCloseWeights) {
   }
 }
 
+TEST_P(MoeRouteParityTest, ARowHasTheSameBitsInAnyBatch) {
+  for (const Case& route : kCases) {
+    Problem problem(GetParam().weights, route);
+    problem.gate = test::WeightBuffer::MakeRandom(
+        GetParam().weights, route.num_experts, route.hidden_size, problem.random);
+    problem.args.gate = problem.gate.matrix();
+    problem.x.Fill([&] { return problem.random.Normal(); });
+    for (const auto& runner : runners_) {
+      problem.Run(table_, *runner);
+      const std::vector<int32_t> ids = problem.expert_ids.Elements();
+      const std::vector<float> weights = problem.weights.Elements();
+      for (int64_t t = 0; t < route.num_tokens; ++t) {
+        MoeRouteArgs args = problem.args;
+        args.x = args.x.Slice(t, 1);
+        args.expert_ids = args.expert_ids.Slice(t, 1);
+        args.weights = args.weights.Slice(t, 1);
+        table_.moe_route(args, runners_[0]->context);
+      }
+      EXPECT_EQ(problem.expert_ids.Elements(), ids);
+      EXPECT_TRUE(test::HasSameBits(problem.weights.Elements(), weights));
+    }
+  }
+}
+
 // Whatever a broken row holds, the experts op must get distinct ids that exist.
 TEST_P(MoeRouteParityTest, BrokenRowsChooseDistinctExperts) {
   constexpr float kNan = std::numeric_limits<float>::quiet_NaN();

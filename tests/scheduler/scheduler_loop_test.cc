@@ -190,6 +190,7 @@ TEST_F(SchedulerLoopTest, TheListenerIsToldOfAllThatComes) {
     }
   });
   ended.wait();
+  loop_.reset();  // calls what is on this stack
   EXPECT_EQ(items.size(), 201U);
 }
 
@@ -241,6 +242,7 @@ TEST_F(SchedulerLoopTest, LimitsAndIdsAreFreeAgainWhenAStreamHasEnded) {
     EXPECT_EQ(ReadAll(i == 0 ? *first : *Submit(request), 1).tokens[0], Expected(request, 0, 5));
   }
   ReadAll(*second, 1);
+  loop_.reset();  // calls what is on this stack
 }
 
 TEST_F(SchedulerLoopTest, WaitingTokensAreLimited) {
@@ -255,6 +257,7 @@ TEST_F(SchedulerLoopTest, WaitingTokensAreLimited) {
   gate.Release();
   ReadAll(*second, 1);
   ReadAll(*Submit(MakeRequest(3, 300, 5)), 1);
+  loop_.reset();  // calls what is on this stack
 }
 
 TEST_F(SchedulerLoopTest, CancelEndsWithinAStep) {
@@ -272,6 +275,7 @@ TEST_F(SchedulerLoopTest, CancelEndsWithinAStep) {
   while (stream->Read(absl::InfiniteDuration(), items)) {
   }
   loop_->Cancel(RequestId{1});
+  loop_.reset();  // calls what is on this stack
   EXPECT_LT(num_steps, 500);
   int32_t num_ends = 0;
   for (const TokenStream::Item& item : items) {

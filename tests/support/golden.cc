@@ -81,20 +81,27 @@ std::vector<float> Golden::Floats(const std::string& tensor) const {
 }
 
 ModelRunner::ModelRunner(const Golden& golden, const std::string& kernels, MlaForm form)
-    : kernels_(ValueOrDie(BuildKernelTable(kernels))),
-      model_({.config = golden.config(),
-              .weights = golden.weights(),
+    : ModelRunner({.golden = golden,
+                   .kernels = ValueOrDie(BuildKernelTable(kernels)),
+                   .form = form,
+                   .num_threads = 3}) {}
+
+ModelRunner::ModelRunner(const Args& args)
+    : pool_(args.num_threads),
+      kernels_(args.kernels),
+      model_({.config = args.golden.config(),
+              .weights = args.golden.weights(),
               .kernels = kernels_,
-              .mla_form = form}) {}
+              .mla_form = args.form}) {}
 
 std::vector<float> ModelRunner::Logits(const std::vector<TokenId>& tokens,
                                        int64_t chunk_tokens,
                                        DType cache_dtype) {
   SequenceRunner sequence = ValueOrDie(SequenceRunner::Create({.model = model_,
-                                                   .context = context_,
-                                                   .cache_dtype = cache_dtype,
-                                                   .max_tokens = std::ssize(tokens),
-                                                   .chunk_tokens = chunk_tokens}));
+                                                               .context = context_,
+                                                               .cache_dtype = cache_dtype,
+                                                               .max_tokens = std::ssize(tokens),
+                                                               .chunk_tokens = chunk_tokens}));
   const int64_t vocab_size = model_.config().vocab_size;
   std::vector<float> logits(tokens.size() * static_cast<size_t>(vocab_size));
   sequence.Append(tokens, [&](int64_t first, const TensorView<const float, 2>& hidden) {
@@ -109,11 +116,12 @@ std::vector<float> ModelRunner::Logits(const std::vector<TokenId>& tokens,
 std::vector<TokenId> ModelRunner::Greedy(const std::vector<TokenId>& prompt,
                                          int64_t num_tokens,
                                          DType cache_dtype) {
-  SequenceRunner sequence = ValueOrDie(SequenceRunner::Create({.model = model_,
-                                                   .context = context_,
-                                                   .cache_dtype = cache_dtype,
-                                                   .max_tokens = std::ssize(prompt) + num_tokens,
-                                                   .chunk_tokens = 40}));
+  SequenceRunner sequence =
+      ValueOrDie(SequenceRunner::Create({.model = model_,
+                                         .context = context_,
+                                         .cache_dtype = cache_dtype,
+                                         .max_tokens = std::ssize(prompt) + num_tokens,
+                                         .chunk_tokens = 40}));
   std::vector<TokenId> next = prompt;
   std::vector<TokenId> generated;
   while (std::ssize(generated) < num_tokens) {

@@ -38,7 +38,16 @@ class Golden {
 /// A thread pool, an arena and a model over one kernel table.
 class ModelRunner {
  public:
+  /// With three threads.
   ModelRunner(const Golden& golden, const std::string& kernels, MlaForm form);
+
+  struct Args {
+    const Golden& golden;
+    const KernelTable& kernels;
+    MlaForm form;
+    int32_t num_threads;
+  };
+  explicit ModelRunner(const Args& args);
 
   [[nodiscard]] const Model& model() const { return model_; }
   [[nodiscard]] ExecutionContext& context() { return context_; }
@@ -55,7 +64,7 @@ class ModelRunner {
                               DType cache_dtype);
 
  private:
-  ThreadPool pool_{3};
+  ThreadPool pool_;
   ScratchArena scratch_{CpuDevice()};
   ExecutionContext context_{pool_, scratch_};
   KernelTable kernels_;

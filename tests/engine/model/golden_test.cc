@@ -96,10 +96,10 @@ TEST_P(GoldenTest, Bf16CacheStaysWithinItsRounding) {
 TEST_P(GoldenTest, HiddenStatesAreNormed) {
   ModelRunner runner(golden_, "auto", MlaForm::kAuto);
   auto sequence = SequenceRunner::Create({.model = runner.model(),
-                                    .context = runner.context(),
-                                    .cache_dtype = DType::kF32,
-                                    .max_tokens = std::ssize(prompt_),
-                                    .chunk_tokens = 50});
+                                          .context = runner.context(),
+                                          .cache_dtype = DType::kF32,
+                                          .max_tokens = std::ssize(prompt_),
+                                          .chunk_tokens = 50});
   ASSERT_TRUE(sequence.ok());
   std::vector<float> hidden;
   sequence->Append(prompt_, [&](int64_t /*first*/, const TensorView<const float, 2>& rows) {

@@ -70,28 +70,5 @@ TEST_F(ModelDeathTest, EachRuleOfABatchIsChecked) {
   }
 }
 
-TEST(KvCacheTest, BytesAreBlocksTimesBytesPerBlock) {
-  const Golden golden = Golden::Load("v3-bf16");
-  const ModelConfig& config = golden.config();
-  for (const auto& [mtp, num_layers] : {std::pair{MtpCache::kNone, config.num_hidden_layers},
-                                        {MtpCache::kIncluded, config.num_hidden_layers + 1}}) {
-    auto cache = KvCache::Create({.config = config,
-                                  .mtp = mtp,
-                                  .dtype = DType::kBf16,
-                                  .num_blocks = 7,
-                                  .device = CpuDevice()});
-    ASSERT_TRUE(cache.ok());
-    EXPECT_EQ(cache->size_bytes(),
-              static_cast<size_t>(num_layers * 7 * kBlockSize * config.latent_row_width() * 2));
-    EXPECT_EQ(cache->layer(num_layers - 1).num_blocks, 7);
-  }
-}
-
-TEST(KvCacheTest, DefaultElementTypeFollowsTheCheckpoint) {
-  EXPECT_EQ(DefaultCacheDType(Golden::Load("v3-f32").config()), DType::kF32);
-  EXPECT_EQ(DefaultCacheDType(Golden::Load("v3-fp8").config()), DType::kBf16);
-  EXPECT_EQ(DefaultCacheDType(Golden::Load("v2-sharded").config()), DType::kBf16);
-}
-
 }  // namespace
 }  // namespace hadal

@@ -13,21 +13,57 @@ namespace {
 
 constexpr float kNan = std::numeric_limits<float>::quiet_NaN();
 
+// A sequence: a prompt, then what was generated.
+struct History {
+  std::vector<TokenId> tokens;
+  int64_t num_prompt_tokens = 0;
+};
+
+absl::StatusOr<SampledToken> Sample(const SamplingParams& params,
+                                    std::vector<float> logits,
+                                    const History& history) {
+  Sampler sampler(std::ssize(logits));
+  SampledToken sampled = {.token = -1, .logprob = 1, .top_logprobs = {{1, 2}, {3, 4}}};
+  RETURN_IF_ERROR(sampler.Sample({.params = params,
+                                  .tokens = history.tokens,
+                                  .num_prompt_tokens = history.num_prompt_tokens,
+                                  .logits = logits},
+                                 sampled));
+  return sampled;
+}
+
 TokenId SampleToken(const SamplingParams& params,
-                    std::vector<float> logits,
-                    const TokenCounts& counts,
-                    int64_t position) {
-  const auto sampled = Sample(params, counts, position, logits);
+                    const std::vector<float>& logits,
+                    const History& history) {
+  const auto sampled = Sample(params, logits, history);
   EXPECT_TRUE(sampled.ok()) << sampled.status();
   return sampled.ok() ? sampled->token : -1;
+}
+
+// Draws the token at `position` with a sampler that has served others.
+TokenId SampleAt(const SamplingParams& params,
+                 std::vector<float> logits,
+                 int64_t position,
+                 Sampler& sampler) {
+  static const std::vector<TokenId> kTokens(20000, 0);
+  SampledToken sampled;
+  const absl::Status status =
+      sampler.Sample({.params = params,
+                      .tokens = std::span(kTokens).first(static_cast<size_t>(position)),
+                      .num_prompt_tokens = 0,
+                      .logits = logits},
+                     sampled);
+  EXPECT_TRUE(status.ok()) << status;
+  return sampled.token;
 }
 
 // How often each token is drawn, as a share.
 std::map<TokenId, double> Shares(const SamplingParams& params, const std::vector<float>& logits) {
   constexpr int kDraws = 20000;
+  Sampler sampler(std::ssize(logits));
   std::map<TokenId, double> shares;
   for (int64_t position = 0; position < kDraws; ++position) {
-    shares[SampleToken(params, logits, TokenCounts(), position)] += 1.0 / kDraws;
+    shares[SampleAt(params, logits, position, sampler)] += 1.0 / kDraws;
   }
   return shares;
 }
@@ -84,41 +120,87 @@ TEST(SamplerTest, MinPComparesWithTheBest) {
 
 TEST(SamplerTest, GreedyTakesTheHighestAndTheLowerIdAmongEquals) {
   const SamplingParams greedy = {.temperature = 0};
-  EXPECT_EQ(SampleToken(greedy, {1, 3, 3, 2}, TokenCounts(), 0), 1);
-  EXPECT_EQ(SampleToken(greedy, {kNan, -5, kNan}, TokenCounts(), 0), 1);
+  EXPECT_EQ(SampleToken(greedy, {1, 3, 3, 2}, {}), 1);
+  EXPECT_EQ(SampleToken(greedy, {kNan, -5, kNan}, {}), 1);
 }
 
 TEST(SamplerTest, BiasAndPenaltiesComeBeforeTheChoice) {
-  TokenCounts counts;
-  counts.AddPrompt(std::vector<TokenId>{0});
-  counts.AddGenerated(1);
-  counts.AddGenerated(1);
+  const History history = {.tokens = {0, 1, 1}, .num_prompt_tokens = 1};
   const std::vector<float> logits = {4.0F, 4.1F, 3.0F, -1.0F};
-  EXPECT_EQ(SampleToken({.temperature = 0}, logits, counts, 0), 1);
+  EXPECT_EQ(SampleToken({.temperature = 0}, logits, history), 1);
   // Presence and frequency look at generated tokens alone: 4.1 - 2 * 0.1 falls below 4.0.
-  EXPECT_EQ(SampleToken({.temperature = 0, .frequency_penalty = 0.1F}, logits, counts, 0), 0);
-  EXPECT_EQ(SampleToken({.temperature = 0, .presence_penalty = 0.05F}, logits, counts, 0), 1);
-  EXPECT_EQ(SampleToken({.temperature = 0, .presence_penalty = 0.2F}, logits, counts, 0), 0);
+  EXPECT_EQ(SampleToken({.temperature = 0, .frequency_penalty = 0.1F}, logits, history), 0);
+  EXPECT_EQ(SampleToken({.temperature = 0, .presence_penalty = 0.05F}, logits, history), 1);
+  EXPECT_EQ(SampleToken({.temperature = 0, .presence_penalty = 0.2F}, logits, history), 0);
   // Repetition looks at the prompt too: 4.0 / 2 and 4.1 / 2 fall below 3.0.
-  EXPECT_EQ(SampleToken({.temperature = 0, .repetition_penalty = 2}, logits, counts, 0), 2);
-  EXPECT_EQ(SampleToken({.temperature = 0, .logit_bias = {{3, 5.5F}}}, logits, counts, 0), 3);
+  EXPECT_EQ(SampleToken({.temperature = 0, .repetition_penalty = 2}, logits, history), 2);
+  EXPECT_EQ(SampleToken({.temperature = 0, .logit_bias = {{3, 5.5F}}}, logits, history), 3);
 }
 
 TEST(SamplerTest, RepetitionPenaltyMultipliesNegativeLogits) {
-  TokenCounts counts;
-  counts.AddGenerated(0);
-  EXPECT_EQ(SampleToken({.temperature = 0, .repetition_penalty = 2}, {-1.0F, -1.5F}, counts, 0), 1);
+  const History history = {.tokens = {0}, .num_prompt_tokens = 0};
+  EXPECT_EQ(SampleToken({.temperature = 0, .repetition_penalty = 2}, {-1.0F, -1.5F}, history), 1);
+}
+
+// Tokens that stand in the prompt and were generated count once for repetition, and as often as
+// they were generated for frequency; a sampler forgets them afterwards.
+TEST(SamplerTest, PenaltiesAreThoseOfTheSequenceAtHand) {
+  const SamplingParams params = {
+      .temperature = 0, .frequency_penalty = 1, .repetition_penalty = 2, .num_logprobs = 0};
+  Sampler sampler(3);
+  SampledToken sampled;
+  const auto choose = [&](const std::vector<TokenId>& tokens, std::vector<float> logits) {
+    EXPECT_TRUE(
+        sampler
+            .Sample({.params = params, .tokens = tokens, .num_prompt_tokens = 2, .logits = logits},
+                    sampled)
+            .ok());
+    return logits;
+  };
+  EXPECT_EQ(choose({0, 0, 0, 1, 0, 1}, {8, 8, 3}), (std::vector<float>{2, 2, 3}));
+  EXPECT_EQ(sampled.token, 2);
+  EXPECT_EQ(choose({0, 0}, {8, 8, 3}), (std::vector<float>{4, 8, 3}));
+  EXPECT_EQ(sampled.token, 1);
+}
+
+TEST(SamplerTest, ExtremePenaltiesLeaveSomethingToChoose) {
+  for (const float penalty : {1e-38F, 1e38F}) {
+    for (const float top_p : {0.5F, 1.0F}) {
+      const SamplingParams params = {.top_p = top_p, .repetition_penalty = penalty};
+      const History all = {.tokens = {0, 1, 2}, .num_prompt_tokens = 3};
+      for (const std::vector<float>& logits : {std::vector<float>{20, -20, 30}, {-20, -30, -40}}) {
+        const TokenId token = SampleToken(params, logits, all);
+        EXPECT_TRUE(token >= 0 && token < 3);
+      }
+    }
+  }
+}
+
+TEST(SamplerTest, TopLogprobsAreInOrder) {
+  const std::vector<float> logits = {1, 5, kNan, 3, 5, -INFINITY, 4};
+  for (int32_t count = 0; count <= 7; ++count) {
+    const auto sampled = Sample({.temperature = 0, .num_logprobs = count}, logits, {});
+    ASSERT_TRUE(sampled.ok());
+    std::vector<TokenId> tokens = {1, 4, 6, 3, 0};
+    tokens.resize(std::min<size_t>(tokens.size(), static_cast<size_t>(count)));
+    ASSERT_EQ(sampled->top_logprobs.size(), tokens.size());
+    for (size_t i = 0; i < tokens.size(); ++i) {
+      EXPECT_EQ(sampled->top_logprobs[i].token, tokens[i]);
+    }
+  }
+  EXPECT_TRUE(Sample({.temperature = 0}, logits, {})->top_logprobs.empty());
 }
 
 TEST(SamplerTest, EqualSeedsGiveEqualTokensAndOthersDiffer) {
   const std::vector<float> logits(1000, 0.0F);
+  Sampler sampler(1000);
   std::vector<TokenId> first;
   std::vector<TokenId> again;
   std::vector<TokenId> other;
   for (int64_t position = 0; position < 50; ++position) {
-    first.push_back(SampleToken({.seed = 7}, logits, TokenCounts(), position));
-    again.push_back(SampleToken({.seed = 7}, logits, TokenCounts(), position));
-    other.push_back(SampleToken({.seed = 8}, logits, TokenCounts(), position));
+    first.push_back(SampleAt({.seed = 7}, logits, position, sampler));
+    again.push_back(SampleAt({.seed = 7}, logits, position, sampler));
+    other.push_back(SampleAt({.seed = 8}, logits, position, sampler));
   }
   EXPECT_EQ(first, again);
   EXPECT_NE(first, other);
@@ -132,7 +214,7 @@ TEST(SamplerTest, LogprobsAreTheModelsOwn) {
     logit += 5;
   }
   const SamplingParams params = {.temperature = 0, .logit_bias = {{0, 50}}, .num_logprobs = 2};
-  const auto sampled = Sample(params, TokenCounts(), 0, logits);
+  const auto sampled = Sample(params, logits, {});
   ASSERT_TRUE(sampled.ok());
   EXPECT_EQ(sampled->token, 0);
   EXPECT_NEAR(sampled->logprob, std::log(0.1), 1e-5);
@@ -146,7 +228,7 @@ TEST(SamplerTest, RefusesLogitsWithoutAFiniteMaximum) {
   const float infinity = std::numeric_limits<float>::infinity();
   for (std::vector<float> logits :
        {std::vector<float>{kNan, kNan}, {-infinity, -infinity}, {infinity, 1}}) {
-    EXPECT_EQ(Sample({}, TokenCounts(), 0, logits).status().code(), absl::StatusCode::kInternal);
+    EXPECT_EQ(Sample({}, logits, {}).status().code(), absl::StatusCode::kInternal);
   }
 }
 

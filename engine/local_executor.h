@@ -1,0 +1,104 @@
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <thread>
+#include <vector>
+
+#include <absl/base/thread_annotations.h>
+#include <absl/synchronization/mutex.h>
+
+#include "engine/api/executor.h"
+#include "engine/model/model.h"
+#include "engine/sample/sampler.h"
+
+namespace hadal {
+
+/// Runs steps on this machine, on a thread of its own called "exec" that shares its loops with a
+/// thread pool. Never fails a step as a whole. Allocates nothing once steps of each kind have run,
+/// as long as a caller gives Wait the same output, which keeps its vectors.
+///
+/// Submit, Wait and the destructor belong to one thread; between Submit and Wait all else belongs
+/// to "exec", the pool included.
+class LocalExecutor final : public Executor {
+ public:
+  struct Args {
+    const Model& model;       // borrowed
+    KvCache cache;            // of that model
+    ThreadPool& pool;         // borrowed; used by nobody else
+    const Device& device;     // where activations and logits lie; the host's memory
+    int64_t max_step_tokens;  // of one step
+    int64_t max_samples;      // of one step
+  };
+
+  /// ResourceExhausted when buffers for the largest step find no room.
+  static absl::StatusOr<std::unique_ptr<LocalExecutor>> Create(Args args);
+
+  LocalExecutor(const LocalExecutor&) = delete;
+  LocalExecutor& operator=(const LocalExecutor&) = delete;
+
+  /// Waits for a step that runs.
+  ~LocalExecutor() override;
+
+  /// REQUIRES: 1 to max_step_tokens tokens and at most max_samples samples, which agree with the
+  /// batch; the batch keeps the rules of Model::Forward.
+  void Submit(const StepInput& input) override;
+
+  /// Always OK.
+  absl::Status Wait(StepOutput& output) override;
+
+ private:
+  enum class State : int8_t { kIdle, kSubmitted, kDone };
+
+  // Where a sample's logits lie in the slice at hand, and what became of it.
+  struct Pick {
+    int32_t logits_row;  // kNoRow: nothing is sampled
+    bool failed;
+  };
+
+  struct Buffers {
+    DeviceBuffer hidden;         // [max_step_tokens, hidden_size] float
+    DeviceBuffer sliced_hidden;  // [kSliceRows, hidden_size] float
+    DeviceBuffer logits;         // [kSliceRows, vocab_size] float
+    DeviceBuffer logits_copies;  // [num_threads, vocab_size] float, one for each worker
+  };
+
+  LocalExecutor(Args args, Buffers buffers);
+
+  void ExecMain();
+  void RunStep(const StepInput& input);
+  void CheckHidden(const ForwardBatch& batch);
+  void SampleAll(const StepInput& input);
+  size_t SampleSlice(const StepInput& input, size_t begin);
+  void SampleOne(const SampleRow& sample, size_t i, bool is_shared, int32_t worker);
+  void HandOver(StepOutput& output) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+
+  Args args_;
+  Buffers buffers_;
+  TensorView<float, 2> hidden_;
+  TensorView<float, 2> sliced_hidden_;
+  TensorView<float, 2> logits_;
+  TensorView<float, 2> logits_copies_;
+  ScratchArena scratch_;
+  ExecutionContext context_;
+  std::vector<Sampler> samplers_;  // one for each worker
+
+  // What the step that ran last came to. `exec` writes it between Submit and its end, the caller
+  // reads it in Wait; `state_` hands it over.
+  std::vector<Pick> picks_;            // [max_samples]
+  std::vector<SampledToken> samples_;  // [max_samples]
+  std::vector<RowHealth> health_;      // [num_sequences]
+  Duration forward_time_{};
+  Duration sample_time_{};
+
+  // Memory for outputs that grow, from those that shrink.
+  std::vector<std::vector<TokenLogprob>> spare_logprobs_;
+
+  absl::Mutex mutex_;
+  State state_ ABSL_GUARDED_BY(mutex_) = State::kIdle;
+  const StepInput* input_ ABSL_GUARDED_BY(mutex_) = nullptr;
+  bool stopping_ ABSL_GUARDED_BY(mutex_) = false;
+  std::thread exec_;  // last: it uses all of the above
+};
+
+}  // namespace hadal

@@ -1,0 +1,365 @@
+#include "engine/local_executor.h"
+
+#include <algorithm>
+#include <cstring>
+#include <limits>
+#include <random>
+
+#include <gtest/gtest.h>
+
+#include "engine/sequence_runner.h"
+#include "tests/support/test_steps.h"
+
+namespace hadal {
+namespace {
+
+constexpr int64_t kMaxBlocks = 2;
+constexpr int64_t kGenerated = 24;
+constexpr int64_t kMaxSamples = 200;
+
+// The token whose embedding is NaN in EmbedWithNan.
+constexpr TokenId kBadToken = 5;
+
+void EmbedWithNan(const EmbeddingArgs& args, ExecutionContext& context) {
+  BestKernels().embedding.function(args, context);
+  for (int64_t t = 0; t < args.y.extent(0); ++t) {
+    if (args.token_ids(t) == kBadToken) {
+      args.y(t, args.y.extent(1) - 1) = std::numeric_limits<float>::quiet_NaN();
+    }
+  }
+}
+
+bool HasSameBits(float a, float b) {
+  return std::memcmp(&a, &b, sizeof(a)) == 0;
+}
+
+void ExpectSame(const SampledToken& actual, const SampledToken& expected) {
+  EXPECT_EQ(actual.token, expected.token);
+  EXPECT_TRUE(HasSameBits(actual.logprob, expected.logprob));
+  ASSERT_EQ(actual.top_logprobs.size(), expected.top_logprobs.size());
+  for (size_t i = 0; i < expected.top_logprobs.size(); ++i) {
+    EXPECT_EQ(actual.top_logprobs[i].token, expected.top_logprobs[i].token);
+    EXPECT_TRUE(HasSameBits(actual.top_logprobs[i].logprob, expected.top_logprobs[i].logprob));
+  }
+}
+
+class LocalExecutorTest : public testing::Test {
+ protected:
+  static ExecutorFixture MakeExecutor(const Golden& golden, const KernelTable& kernels) {
+    return ExecutorFixture({.golden = golden,
+                            .kernels = kernels,
+                            .num_threads = 3,
+                            .cache_dtype = DType::kBf16,
+                            .num_blocks = 12,
+                            .device = CpuDevice(),
+                            .max_step_tokens = 128,
+                            .max_samples = kMaxSamples});
+  }
+
+  // Greedy, sampled, penalised; with and without log-probabilities; blocks in no order.
+  std::vector<TestSequence> MakeSequences() const {
+    const std::vector<std::vector<TokenId>> prompts = {{ids_.begin(), ids_.begin() + 60},
+                                                       {ids_.begin() + 10, ids_.begin() + 11},
+                                                       {ids_.begin(), ids_.begin() + 100},
+                                                       {ids_.rbegin(), ids_.rbegin() + 33}};
+    const std::vector<SamplingParams> params = {
+        {.temperature = 0, .num_logprobs = 3},
+        {.top_p = 0.9F, .seed = 7},
+        {.temperature = 0.7F, .top_k = 20, .seed = 9, .num_logprobs = 0},
+        {.min_p = 0.01F,
+         .presence_penalty = 0.5F,
+         .frequency_penalty = 0.2F,
+         .repetition_penalty = 1.2F,
+         .logit_bias = {{3, 2.0F}},
+         .seed = 11,
+         .num_logprobs = 5}};
+    const std::vector<std::vector<int32_t>> blocks = {{7, 2}, {0, 9}, {4, 5}, {3, 1}};
+    std::vector<TestSequence> sequences;
+    for (size_t s = 0; s < prompts.size(); ++s) {
+      sequences.push_back({.tokens = prompts[s],
+                           .num_prompt_tokens = std::ssize(prompts[s]),
+                           .blocks = blocks[s],
+                           .params = params[s]});
+    }
+    return sequences;
+  }
+
+  const Golden golden_ = Golden::Load("v3-bf16");
+  const std::vector<TokenId> ids_ = [this] {
+    std::vector<TokenId> ids = golden_.Ids("input_ids");
+    ids.insert(ids.end(), ids.begin(), ids.end());
+    std::replace(ids.begin(), ids.end(), kBadToken, kBadToken + 1);
+    return ids;
+  }();
+};
+
+// What a sequence generates alone.
+std::vector<SampledToken> GenerateAlone(const Golden& golden, const TestSequence& sequence) {
+  ModelRunner runner(golden, "auto", MlaForm::kAbsorbed);
+  auto alone = SequenceRunner::Create({.model = runner.model(),
+                                       .context = runner.context(),
+                                       .cache_dtype = DType::kBf16,
+                                       .max_tokens = kMaxBlocks * kBlockSize,
+                                       .chunk_tokens = 1000});
+  CHECK(alone.ok());
+  Sampler sampler(golden.config().vocab_size);
+  std::vector<TokenId> tokens = sequence.tokens;
+  std::span<const TokenId> next = tokens;
+  std::vector<SampledToken> generated;
+  while (std::ssize(generated) < kGenerated) {
+    SampledToken sampled;
+    CHECK(sampler
+              .Sample({.params = sequence.params,
+                       .tokens = tokens,
+                       .num_prompt_tokens = sequence.num_prompt_tokens,
+                       .logits = alone->AppendAndPredict(next)},
+                      sampled)
+              .ok());
+    generated.push_back(sampled);
+    tokens.push_back(sampled.token);
+    next = std::span(tokens).last(1);
+  }
+  return generated;
+}
+
+TEST_F(LocalExecutorTest, EqualsEachSequenceAloneBitForBit) {
+  std::vector<TestSequence> sequences = MakeSequences();
+  std::vector<std::vector<SampledToken>> expected;
+  for (const TestSequence& sequence : sequences) {
+    expected.push_back(GenerateAlone(golden_, sequence));
+  }
+  ExecutorFixture fixture = MakeExecutor(golden_, BestKernels());
+  std::vector<std::vector<SampledToken>> generated(sequences.size());
+  std::mt19937 random(3);
+  StepOutput output;
+  const auto is_done = [](const auto& tokens) { return std::ssize(tokens) >= kGenerated; };
+  while (!std::all_of(generated.begin(), generated.end(), is_done)) {
+    std::vector<int64_t> num_tokens;
+    for (size_t s = 0; s < sequences.size(); ++s) {
+      num_tokens.push_back(is_done(generated[s]) ? 0 : 1 + static_cast<int64_t>(random() % 30));
+    }
+    const StepInput input = MakeStep(sequences, num_tokens);
+    fixture.Run(input, output);
+    ASSERT_EQ(output.samples.size(), input.samples.size());
+    EXPECT_EQ(output.health, std::vector<RowHealth>(sequences.size(), RowHealth::kFinite));
+    EXPECT_GT(output.forward_time, Duration::zero());
+    EXPECT_GT(output.sample_time, Duration::zero());
+    for (size_t i = 0; i < input.samples.size(); ++i) {
+      const auto s = static_cast<size_t>(input.samples[i].sequence);
+      if (sequences[s].num_computed == std::ssize(sequences[s].tokens)) {
+        ExpectSame(output.samples[i], expected[s][generated[s].size()]);
+        generated[s].push_back(output.samples[i]);
+        sequences[s].tokens.push_back(output.samples[i].token);
+      }
+    }
+  }
+}
+
+TEST_F(LocalExecutorTest, OneRowGivesSamplesOfSeveralSequences) {
+  std::vector<TestSequence> sequences = MakeSequences();
+  ExecutorFixture fixture = MakeExecutor(golden_, BestKernels());
+  StepInput input = MakeStep(sequences, {60, 1, 0, 33});
+  const SampleRow& first = input.samples.front();
+  std::vector<SamplingParams> params;
+  for (uint64_t seed = 0; seed < 50; ++seed) {
+    params.push_back({.repetition_penalty = 1.5F, .seed = seed, .num_logprobs = 2});
+  }
+  StepInput forked = input;
+  forked.samples.clear();
+  for (const SamplingParams& fork : params) {
+    forked.samples.push_back({.row = first.row,
+                              .sequence = first.sequence,
+                              .params = &fork,
+                              .tokens = first.tokens,
+                              .num_prompt_tokens = first.num_prompt_tokens});
+  }
+  forked.samples.insert(forked.samples.end(), input.samples.begin() + 1, input.samples.end());
+  StepOutput output;
+  fixture.Run(forked, output);
+  StepOutput alone;
+  size_t num_distinct = 0;
+  for (size_t i = 0; i < forked.samples.size(); ++i) {
+    StepInput single = input;
+    single.samples = {forked.samples[i]};
+    fixture.Run(single, alone);
+    ExpectSame(output.samples[i], alone.samples.front());
+    num_distinct += output.samples[i].token != output.samples[0].token ? 1 : 0;
+  }
+  EXPECT_GT(num_distinct, 5U);
+}
+
+// More rows than go through lm_head at a time.
+TEST_F(LocalExecutorTest, EveryRowOfALongStepCanBeSampled) {
+  std::vector<TestSequence> sequences = MakeSequences();
+  ExecutorFixture fixture = MakeExecutor(golden_, BestKernels());
+  const SamplingParams greedy = {.temperature = 0, .num_logprobs = 1};
+  StepInput input = MakeStep(sequences, {0, 0, 100, 0});
+  input.samples.clear();
+  for (int32_t row = 0; row < 100; ++row) {
+    const SampleRow sample = {.row = row,
+                              .sequence = 2,
+                              .params = &greedy,
+                              .tokens = std::span(sequences[2].tokens).first(size_t(row) + 1),
+                              .num_prompt_tokens = row + 1};
+    input.samples.insert(input.samples.end(), row % 3 == 0 ? 2 : 1, sample);
+  }
+  StepOutput output;
+  fixture.Run(input, output);
+  ASSERT_EQ(output.samples.size(), input.samples.size());
+  ModelRunner runner(golden_, "auto", MlaForm::kAbsorbed);
+  const std::vector<float> logits = runner.Logits(sequences[2].tokens, 1000, DType::kBf16);
+  const int64_t vocab_size = golden_.config().vocab_size;
+  for (size_t i = 0; i < input.samples.size(); ++i) {
+    const auto begin = logits.begin() + input.samples[i].row * vocab_size;
+    EXPECT_EQ(output.samples[i].token, std::max_element(begin, begin + vocab_size) - begin);
+  }
+  input.samples.clear();
+  fixture.Run(input, output);
+  EXPECT_TRUE(output.samples.empty());
+  EXPECT_EQ(output.health.size(), 4U);
+}
+
+// A sequence that shares its first, partly filled block with another goes on in a copy of it.
+TEST_F(LocalExecutorTest, BlocksAreCopiedBeforeTheStep) {
+  const TestSequence original = {.tokens = {ids_.begin(), ids_.begin() + 40},
+                                 .num_prompt_tokens = 40,
+                                 .blocks = {7, 2},
+                                 .params = {.temperature = 0, .num_logprobs = 2}};
+  std::vector<TestSequence> whole = {original};
+  ExecutorFixture fixture = MakeExecutor(golden_, BestKernels());
+  StepOutput expected;
+  fixture.Run(MakeStep(whole, {40}), expected);
+
+  std::vector<TestSequence> parent = {original};
+  StepOutput output;
+  fixture.Run(MakeStep(parent, {30}), output);
+  std::vector<TestSequence> both = {original, original};
+  both[0].num_computed = 30;
+  both[0].tokens[30] ^= 1;
+  both[1].num_computed = 30;
+  both[1].blocks = {11, 10};
+  StepInput input = MakeStep(both, {10, 10});
+  input.copies = {{.source = 7, .destination = 11}};
+  fixture.Run(input, output);
+  ExpectSame(output.samples[1], expected.samples[0]);
+}
+
+// Block 3 was another sequence's; the rest of its rows must not matter.
+TEST_F(LocalExecutorTest, ANanHurtsItsOwnSequenceAlone) {
+  KernelTable kernels = BestKernels();
+  kernels.embedding.function = &EmbedWithNan;
+  const std::vector<TestSequence> clean = MakeSequences();
+  ExecutorFixture good = MakeExecutor(golden_, BestKernels());
+  ExecutorFixture bad = MakeExecutor(golden_, kernels);
+  for (const int64_t place : {0, 12, 32}) {
+    std::vector<TestSequence> expected_sequences = clean;
+    std::vector<TestSequence> sequences = clean;
+    sequences[3].tokens[static_cast<size_t>(place)] = kBadToken;
+    StepOutput expected;
+    good.Run(MakeStep(expected_sequences, {20, 1, 40, 33}), expected);
+    StepOutput output;
+    bad.Run(MakeStep(sequences, {20, 1, 40, 33}), output);
+    EXPECT_EQ(
+        output.health,
+        (std::vector<RowHealth>{
+            RowHealth::kFinite, RowHealth::kFinite, RowHealth::kFinite, RowHealth::kNotFinite}));
+    for (size_t i = 0; i < 3; ++i) {
+      ExpectSame(output.samples[i], expected.samples[i]);
+    }
+  }
+  // The blocks are reused by a healthy sequence, whose own rows are all that it reads.
+  std::vector<TestSequence> next = clean;
+  std::vector<TestSequence> expected_next = clean;
+  StepOutput expected;
+  StepOutput output;
+  good.Run(MakeStep(expected_next, {20, 1, 40, 33}), expected);
+  bad.Run(MakeStep(next, {20, 1, 40, 33}), output);
+  ExpectSame(output.samples[3], expected.samples[3]);
+}
+
+const void* infinite_matrix = nullptr;
+
+// A product of a finite row can overflow where nothing before it did.
+void LinearWithInfinity(const LinearArgs& args, ExecutionContext& context) {
+  BestKernels().linear.function(args, context);
+  if (args.weight.payload == infinite_matrix) {
+    args.y(1, 0) = std::numeric_limits<float>::infinity();
+  }
+}
+
+TEST_F(LocalExecutorTest, LogitsWithoutAFiniteSumHurtTheirSequenceAlone) {
+  KernelTable kernels = BestKernels();
+  kernels.linear.function = &LinearWithInfinity;
+  infinite_matrix = golden_.weights().lm_head.payload;
+  std::vector<TestSequence> sequences = MakeSequences();
+  ExecutorFixture fixture = MakeExecutor(golden_, kernels);
+  StepOutput output;
+  fixture.Run(MakeStep(sequences, {1, 1, 1, 1}), output);
+  EXPECT_EQ(
+      output.health,
+      (std::vector<RowHealth>{
+          RowHealth::kFinite, RowHealth::kNotFinite, RowHealth::kFinite, RowHealth::kFinite}));
+}
+
+TEST_F(LocalExecutorTest, NoRoomForBuffersIsResourceExhausted) {
+  constexpr Device kFullDevice = {
+      "full", [](size_t /*size_bytes*/) -> void* { return nullptr; }, [](void* /*data*/) {}};
+  ModelRunner runner(golden_, "auto", MlaForm::kAbsorbed);
+  ThreadPool pool(1);
+  auto cache = KvCache::Create({.config = golden_.config(),
+                                .mtp = MtpCache::kNone,
+                                .dtype = DType::kBf16,
+                                .num_blocks = 1,
+                                .device = CpuDevice()});
+  ASSERT_TRUE(cache.ok());
+  const auto executor = LocalExecutor::Create({.model = runner.model(),
+                                               .cache = *std::move(cache),
+                                               .pool = pool,
+                                               .device = kFullDevice,
+                                               .max_step_tokens = 8,
+                                               .max_samples = 8});
+  EXPECT_EQ(executor.status().code(), absl::StatusCode::kResourceExhausted);
+}
+
+TEST_F(LocalExecutorTest, EndsWhileAStepRuns) {
+  std::vector<TestSequence> sequences = MakeSequences();
+  const StepInput input = MakeStep(sequences, {20, 1, 40, 33});
+  ExecutorFixture fixture = MakeExecutor(golden_, BestKernels());
+  fixture.executor().Submit(input);
+}
+
+class LocalExecutorDeathTest : public LocalExecutorTest {};
+
+TEST_F(LocalExecutorDeathTest, TheContractIsChecked) {
+  GTEST_FLAG_SET(death_test_style, "threadsafe");
+  std::vector<TestSequence> sequences = MakeSequences();
+  ExecutorFixture fixture = MakeExecutor(golden_, BestKernels());
+  LocalExecutor& executor = fixture.executor();
+  const StepInput good = MakeStep(sequences, {20, 1, 40, 33});
+  StepOutput output;
+  EXPECT_DEATH(executor.Wait(output).IgnoreError(), "kIdle");
+  EXPECT_DEATH(
+      {
+        executor.Submit(good);
+        executor.Submit(good);
+      },
+      "kIdle");
+  const std::vector<std::pair<const char*, void (*)(StepInput&)>> breaches = {
+      {"no tokens", [](StepInput& i) { i.batch.token_ids.clear(); }},
+      {"too many tokens", [](StepInput& i) { i.batch.token_ids.resize(129); }},
+      {"too many samples", [](StepInput& i) { i.samples.resize(kMaxSamples + 1); }},
+      {"row of another sequence", [](StepInput& i) { i.samples[0].row = 20; }},
+      {"row outside the batch", [](StepInput& i) { i.samples[3].row = 94; }},
+      {"sequence outside the batch", [](StepInput& i) { i.samples[3].sequence = 4; }},
+      {"falling rows", [](StepInput& i) { std::swap(i.samples[0], i.samples[1]); }},
+      {"no parameters", [](StepInput& i) { i.samples[1].params = nullptr; }},
+      {"no tokens before a sample", [](StepInput& i) { i.samples[1].tokens = {}; }}};
+  for (const auto& [name, breach] : breaches) {
+    StepInput input = good;
+    breach(input);
+    EXPECT_DEATH(executor.Submit(input), "CHECK failed") << name;
+  }
+}
+
+}  // namespace
+}  // namespace hadal
