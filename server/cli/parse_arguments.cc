@@ -211,8 +211,8 @@ void AddBench(CLI::App& app, BenchOptions& options) {
   AddLoadFlags(app, options);
   app.add_option("--cache-memory",
                  options.cache_memory,
-                 "Memory of the cache: 8GiB, or 50% of what is available; by default enough for "
-                 "all sequences that can run")
+                 "Memory of the cache: 8GiB, or 50% of what the weights leave; by default enough "
+                 "for all sequences that can run")
       ->type_name("SIZE|PERCENT");
   app.add_option("--max-step-tokens", options.max_step_tokens, "Most tokens of a step")
       ->check(CLI::Range(int64_t{1}, int64_t{65536}))
