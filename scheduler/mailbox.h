@@ -43,8 +43,9 @@ using Message = std::variant<SubmitRequest, CancelRequest, DrainRequest, StopReq
 /// Invariants:
 ///   1. Live: submitted and not forgotten. At most max_requests are, with distinct ids.
 ///   2. Prompts of live requests that are not admitted have at most max_waiting_tokens together.
-///   3. Holds at most one SubmitRequest and one CancelRequest for each live request, and one each
-///      of the others: bounded, whatever callers do.
+///   3. Bounded, whatever callers do: holds at most one SubmitRequest and one CancelRequest for
+///      each live request, one CancelRequest for each forgotten since Take, and one each of the
+///      others. A cancel that comes too late stands before any submit with the same id.
 class Mailbox {
  public:
   explicit Mailbox(const Limits& limits);

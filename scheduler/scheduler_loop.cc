@@ -8,6 +8,7 @@
 
 #include "base/check.h"
 #include "base/log.h"
+#include "engine/api/forward_batch.h"
 #include "scheduler/token_stream.h"
 
 namespace hadal {
@@ -15,6 +16,21 @@ namespace {
 
 constexpr absl::Duration kNoWait = absl::ZeroDuration();
 constexpr absl::Duration kClockGlance = absl::Milliseconds(1);
+
+// Room for any step, so that steps need none.
+void Reserve(const Limits& limits, StepInput& input, StepOutput& output) {
+  const int64_t num_tokens = limits.max_step_tokens;
+  const int64_t num_sequences = limits.max_running_sequences;
+  input.batch.token_ids.reserve(num_tokens);
+  input.batch.positions.reserve(num_tokens);
+  input.batch.slots.reserve(num_tokens);
+  input.batch.query_starts.reserve(num_sequences + 1);
+  input.batch.block_tables.reserve(num_sequences * NumBlocksFor(limits.max_sequence_tokens));
+  input.copies.reserve(num_sequences);
+  input.samples.reserve(num_sequences);
+  output.health.reserve(num_sequences);
+  output.samples.reserve(num_sequences);
+}
 
 }  // namespace
 
@@ -29,8 +45,9 @@ SchedulerLoop::SchedulerLoop(Args args)
       clock_(args.clock),
       observe_(std::move(args.observe)),
       mailbox_(limits_),
-      scheduler_(limits_),
-      thread_([this] { Run(); }) {
+      scheduler_(limits_) {
+  Reserve(limits_, input_, output_);
+  thread_ = std::thread([this] { Run(); });
   pthread_setname_np(thread_.native_handle(), "sched");
 }
 
@@ -90,6 +107,7 @@ void SchedulerLoop::RunStep(const StepPlan& plan, TimePoint begin) {
   Deliver();  // before Wait writes to output_ again
   TakeMessages(kNoWait);
   const absl::Status status = executor_.Wait(output_);
+  TakeMessages(kNoWait);  // what arrived meanwhile takes part in the next step
 
   const TimePoint apply_begin = clock_.Now();
   scheduler_.Apply(status, output_, apply_begin);

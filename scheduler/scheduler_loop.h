@@ -32,8 +32,8 @@ struct StepReport {
 };
 
 /// Drives a Scheduler and an Executor on a thread of its own, `sched`. While a step runs it hands
-/// out the tokens of the step before and takes in what arrived, so that only Plan and Apply stand
-/// between two steps.
+/// out the tokens of the step before and takes in what arrived, so that little more than Plan and
+/// Apply stands between two steps. What arrives before a step ends takes part in the next.
 ///
 ///   ASSIGN_OR_RETURN(auto loop, SchedulerLoop::Create({...}));
 ///   request.stream = std::make_shared<TokenStream>(request);

@@ -197,7 +197,7 @@ TEST(MailboxTest, ABurstNeverExceedsTheLimits) {
   while (!done) {
     done = num_done == kNumThreads;
     mailbox.Take(absl::Milliseconds(1), messages);
-    EXPECT_LE(std::ssize(messages), 2 * kMaxRequests);
+    EXPECT_LE(std::ssize(messages), 3 * kMaxRequests);  // with cancels of forgotten ones
     for (Message& message : messages) {
       if (auto* submit = std::get_if<SubmitRequest>(&message)) {
         live.push_back(std::move(submit->request));

@@ -394,6 +394,56 @@ TEST_F(SchedulerLoopTest, ReportsSayWhereTimeWent) {
   EXPECT_EQ(reports[2].counts.total_generated_tokens, 3);
 }
 
+// Holds the second half of the first step until Release.
+class GatedExecutor final : public Executor {
+ public:
+  explicit GatedExecutor(Executor& executor) : executor_(executor) {}
+
+  void Submit(const StepInput& input) override { executor_.Submit(input); }
+  absl::Status Wait(StepOutput& output) override {
+    if (!std::exchange(has_entered_, true)) {
+      entered_.count_down();
+      release_.wait();
+    }
+    return executor_.Wait(output);
+  }
+
+  void AwaitEntered() { entered_.wait(); }
+  void Release() { release_.count_down(); }
+
+ private:
+  Executor& executor_;
+  bool has_entered_ = false;  // the loop's thread's
+  std::latch entered_{1};
+  std::latch release_{1};
+};
+
+TEST_F(SchedulerLoopTest, WhatArrivesDuringAStepCountsForTheNext) {
+  SimulatedExecutor simulated({.clock = clock_,
+                               .num_blocks = SmallLimits().num_blocks,
+                               .vocab_size = kSampledVocabSize,
+                               .cost = {},
+                               .faults = {}});
+  GatedExecutor gated(simulated);
+  std::vector<int64_t> num_sequences;
+  loop_ = *SchedulerLoop::Create({.limits = SmallLimits(),
+                                  .executor = gated,
+                                  .clock = clock_,
+                                  .observe = [&num_sequences](const StepReport& report) {
+                                    num_sequences.push_back(report.num_sequences);
+                                  }});
+  const std::shared_ptr<TokenStream> first = Submit(MakeRequest(1, 3, 3));
+  gated.AwaitEntered();
+  const std::shared_ptr<TokenStream> second = Submit(MakeRequest(2, 3, 3));
+  const std::shared_ptr<TokenStream> third = Submit(MakeRequest(3, 3, 3));
+  loop_->Cancel(RequestId{1});
+  gated.Release();
+  EXPECT_EQ(ReadAll(*first, 1).reasons[0], FinishReason::kCancelled);
+  loop_->Drain();
+  loop_.reset();
+  EXPECT_EQ(num_sequences, (std::vector<int64_t>{1, 2, 2, 2}));
+}
+
 // Clients of all kinds at once, with faults and too few blocks: every stream that was accepted ends
 // once, and what it holds is what the sequence would have got alone.
 TEST_F(SchedulerLoopTest, ManyClients) {

@@ -1,0 +1,256 @@
+// A request gives the same tokens and the same bits of log-probabilities alone, beside others, in
+// chunks of any size, preempted and computed again, with a prefix hit and without, from blocks that
+// prompts or answers left behind.
+
+#include <algorithm>
+#include <bit>
+#include <map>
+#include <random>
+#include <tuple>
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "engine/sample/sampler.h"
+#include "engine/sequence_runner.h"
+#include "scheduler/scheduler.h"
+#include "tests/support/test_steps.h"
+
+namespace hadal {
+namespace {
+
+constexpr int64_t kNumRequests = 33;
+
+// A token and the bits of its log-probability.
+using Generated = std::pair<TokenId, uint32_t>;
+
+Generated BitsOf(const SampledToken& sampled) {
+  return {sampled.token, std::bit_cast<uint32_t>(sampled.logprob)};
+}
+
+// By request id: what each of its sequences generated.
+using Answers = std::map<int64_t, std::vector<std::vector<Generated>>>;
+
+class SameTokensTest : public testing::TestWithParam<std::tuple<std::string, DType>> {
+ protected:
+  SameTokensTest() {
+    for (int64_t id = 0; id < kNumRequests; ++id) {
+      requests_.push_back(DrawRequest(id));
+    }
+    for (const Request& request : requests_) {
+      alone_[static_cast<int64_t>(request.id)] = Alone(request);
+    }
+  }
+
+  // Prompts of 1 to 200 tokens, half of them with beginnings in common; greedy and sampled.
+  Request DrawRequest(int64_t id) {
+    const auto vocab_size = static_cast<TokenId>(golden_.config().vocab_size);
+    const auto draw = [this](int64_t low, int64_t high) {
+      return low + static_cast<int64_t>(random_() % static_cast<uint64_t>(high - low + 1));
+    };
+    Request request;
+    request.id = RequestId{id};
+    if (id % 2 == 0) {
+      for (TokenId i = 0; i < 150; ++i) {
+        request.prompt.push_back(i * 7 % vocab_size);
+      }
+      request.prompt.resize(static_cast<size_t>(draw(1, 150)));
+    }
+    for (int64_t i = draw(1, 60); i > 0; --i) {
+      request.prompt.push_back(static_cast<TokenId>(draw(0, vocab_size - 1)));
+    }
+    request.max_new_tokens = draw(1, 40);
+    request.num_sequences = id % 8 == 5 ? 3 : 1;
+    request.sampling = {.temperature = id % 3 == 0 ? 0 : 1.0F,
+                        .top_p = id % 3 == 1 ? 0.9F : 1.0F,
+                        .frequency_penalty = id % 5 == 0 ? 0.5F : 0.0F,
+                        .repetition_penalty = id % 5 == 1 ? 1.2F : 1.0F,
+                        .seed = static_cast<uint64_t>(id) * 100,
+                        .num_logprobs = 0};
+    if (id % 4 == 3) {
+      request.stop_token_ids = {static_cast<TokenId>(draw(0, vocab_size - 1))};
+    }
+    return request;
+  }
+
+  // The model and the sampler without scheduler, executor and paging: the oracle.
+  std::vector<std::vector<Generated>> Alone(const Request& request) {
+    std::vector<std::vector<Generated>> answer;
+    Sampler sampler(golden_.config().vocab_size);
+    for (int32_t i = 0; i < request.num_sequences; ++i) {
+      absl::StatusOr<SequenceRunner> runner = SequenceRunner::Create({.model = runner_.model(),
+                                                                      .context = runner_.context(),
+                                                                      .cache_dtype = cache_dtype_,
+                                                                      .max_tokens = 512,
+                                                                      .chunk_tokens = 512});
+      CHECK(runner.ok());
+      SamplingParams params = request.sampling;
+      params.seed += static_cast<uint64_t>(i);
+      std::vector<TokenId> tokens = request.prompt;
+      std::vector<TokenId> next = tokens;
+      std::vector<Generated>& generated = answer.emplace_back();
+      bool stopped = false;
+      while (!stopped && std::ssize(generated) < request.max_new_tokens) {
+        SampledToken sampled;
+        CHECK(sampler
+                  .Sample({.params = params,
+                           .tokens = tokens,
+                           .num_prompt_tokens = std::ssize(request.prompt),
+                           .logits = runner->AppendAndPredict(next)},
+                          sampled)
+                  .ok());
+        generated.push_back(BitsOf(sampled));
+        tokens.push_back(sampled.token);
+        next = {sampled.token};
+        stopped =
+            std::count(
+                request.stop_token_ids.begin(), request.stop_token_ids.end(), sampled.token) > 0;
+      }
+    }
+    return answer;
+  }
+
+  void Start(const Limits& limits, int32_t num_threads) {
+    limits_ = limits;
+    limits_.vocab_size = golden_.config().vocab_size;
+    ASSERT_TRUE(ValidateLimits(limits_).ok());
+    scheduler_ = std::make_unique<Scheduler>(limits_);
+    executor_.emplace(ExecutorFixture::Args{.golden = golden_,
+                                            .kernels = BestKernels(),
+                                            .num_threads = num_threads,
+                                            .cache_dtype = cache_dtype_,
+                                            .num_blocks = limits_.num_blocks,
+                                            .device = CpuDevice(),
+                                            .max_step_tokens = limits_.max_step_tokens,
+                                            .max_samples = limits_.max_running_sequences});
+  }
+
+  void Add(const Request& request) {
+    ASSERT_TRUE(ValidateRequest(limits_, request).ok());
+    ASSERT_TRUE(scheduler_->Add(std::make_unique<LiveRequest>(request), now_).ok());
+  }
+
+  // Steps until all that was added has ended.
+  Answers Finish() {
+    Answers answers;
+    StepInput input;
+    StepOutput output;
+    while (!scheduler_->idle()) {
+      BuildStepInput(scheduler_->Plan(now_), input);
+      executor_->Run(input, output);
+      now_ += std::chrono::milliseconds(1);
+      scheduler_->Apply(absl::OkStatus(), output, now_);
+      scheduler_->CheckInvariants();
+      for (const Event& event : scheduler_->events()) {
+        auto& answer = answers[static_cast<int64_t>(event.request->request.id)];
+        answer.resize(event.request->sequences.size());
+        if (event.kind == Event::Kind::kToken) {
+          answer[static_cast<size_t>(event.sequence)].push_back(BitsOf(*event.token));
+        } else if (event.kind == Event::Kind::kRequestEnded) {
+          EXPECT_LE(event.reason, FinishReason::kLength);
+        }
+      }
+      scheduler_->ClearEvents();
+    }
+    return answers;
+  }
+
+  Answers RunAll() {
+    for (const Request& request : requests_) {
+      Add(request);
+    }
+    return Finish();
+  }
+
+  std::mt19937_64 random_{1};
+  const Golden golden_ = Golden::Load(std::get<0>(GetParam()));
+  const DType cache_dtype_ = std::get<1>(GetParam());
+  ModelRunner runner_{golden_, "auto", MlaForm::kAbsorbed};
+  std::vector<Request> requests_;
+  Answers alone_;
+  Limits limits_;
+  TimePoint now_{};
+  std::unique_ptr<Scheduler> scheduler_;
+  std::optional<ExecutorFixture> executor_;
+};
+
+TEST_P(SameTokensTest, OneAfterTheOther) {
+  Start({.max_running_sequences = 3, .num_blocks = 64}, 1);
+  for (const Request& request : requests_) {
+    Add(request);
+    EXPECT_EQ(Finish().begin()->second, alone_[static_cast<int64_t>(request.id)]);
+  }
+  EXPECT_GT(scheduler_->counts().total_cached_tokens, 0);
+}
+
+TEST_P(SameTokensTest, BesideAllTheOthers) {
+  Start({.max_running_sequences = 64, .max_step_tokens = 512, .num_blocks = 512}, 3);
+  EXPECT_EQ(RunAll(), alone_);
+  EXPECT_EQ(scheduler_->counts().total_preemptions, 0);
+}
+
+TEST_P(SameTokensTest, InChunksOfAnySize) {
+  for (const int64_t budget : {3, 17, 64, 100}) {
+    Start({.max_running_sequences = 3,
+           .max_step_tokens = budget,
+           .num_blocks = 64,
+           .min_chunk_tokens = 2},
+          2);
+    EXPECT_EQ(RunAll(), alone_) << budget;
+  }
+}
+
+TEST_P(SameTokensTest, PreemptedAndComputedAgain) {
+  Start({.max_running_sequences = 16, .max_step_tokens = 128, .num_blocks = 9, .watermark = 0}, 2);
+  EXPECT_EQ(RunAll(), alone_);
+  EXPECT_GT(scheduler_->counts().total_preemptions, 3);
+}
+
+TEST_P(SameTokensTest, FromThePrefixCache) {
+  Start({.max_running_sequences = 16, .num_blocks = 512}, 2);
+  EXPECT_EQ(RunAll(), alone_);
+  const int64_t cached_before = scheduler_->counts().total_cached_tokens;
+  EXPECT_EQ(RunAll(), alone_);
+  const int64_t num_cached = scheduler_->counts().total_cached_tokens - cached_before;
+  int64_t num_findable = 0;
+  for (const Request& request : requests_) {
+    num_findable += (std::ssize(request.prompt) - 1) / kBlockSize * kBlockSize;
+  }
+  EXPECT_EQ(num_cached, num_findable);
+}
+
+// The next turn of a conversation: its prompt holds the last answer, whose rows were computed one
+// token at a time.
+TEST_P(SameTokensTest, FromBlocksOfAnAnswer) {
+  Start({.max_running_sequences = 16, .num_blocks = 512}, 2);
+  Request first = requests_[0];
+  first.prompt.resize(1);
+  first.stop_token_ids.clear();
+  first.max_new_tokens = 140;
+  Add(first);
+  const Answers answers = Finish();
+  Request next = first;
+  for (const auto& [token, logprob] : answers.begin()->second.front()) {
+    next.prompt.push_back(token);
+  }
+  next.max_new_tokens = 20;
+  Add(next);
+  EXPECT_EQ(Finish().begin()->second, Alone(next));
+  EXPECT_EQ(scheduler_->counts().total_cached_tokens, 128);
+}
+
+INSTANTIATE_TEST_SUITE_P(
+    Goldens,
+    SameTokensTest,
+    testing::Combine(testing::Values("v2", "v2-lite", "v3-f32", "v3-fp8", "kimi", "moonlight"),
+                     testing::Values(DType::kF32, DType::kBf16)),
+    [](const auto& test_case) {
+      std::string name =
+          std::get<0>(test_case.param) +
+          (std::get<1>(test_case.param) == DType::kF32 ? "_f32_cache" : "_bf16_cache");
+      std::replace(name.begin(), name.end(), '-', '_');
+      return name;
+    });
+
+}  // namespace
+}  // namespace hadal
