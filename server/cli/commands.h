@@ -22,4 +22,7 @@ absl::Status RunCommand(const DetokenizeOptions& options);
 /// Log-probabilities of every token but the first, and the perplexity.
 absl::Status RunCommand(const ScoreOptions& options);
 
+/// Throughput and latency of scheduler and engine under a made-up load.
+absl::Status RunCommand(const BenchOptions& options);
+
 }  // namespace hadal

@@ -42,10 +42,16 @@ LoadedModel::LoadedModel(const ModelOptions& options, Checkpoint checkpoint)
 
 absl::StatusOr<std::unique_ptr<LoadedModel>> LoadedModel::Load(const ModelOptions& options,
                                                                const KernelTable& kernels) {
+  ASSIGN_OR_RETURN(Checkpoint checkpoint, CheckpointFault(Checkpoint::Open(options.model)));
+  return Load(options, std::move(checkpoint), kernels);
+}
+
+absl::StatusOr<std::unique_ptr<LoadedModel>> LoadedModel::Load(const ModelOptions& options,
+                                                               Checkpoint checkpoint,
+                                                               const KernelTable& kernels) {
   SetLogLevel(options.log_level);
   const SteadyClock clock;
   const TimePoint start = clock.Now();
-  ASSIGN_OR_RETURN(Checkpoint checkpoint, CheckpointFault(Checkpoint::Open(options.model)));
   std::unique_ptr<LoadedModel> loaded(new LoadedModel(options, std::move(checkpoint)));
   loaded->kernels_ = kernels;
   {
@@ -63,7 +69,7 @@ absl::StatusOr<std::unique_ptr<LoadedModel>> LoadedModel::Load(const ModelOption
   const std::chrono::duration<double> seconds = clock.Now() - start;
   Log(LogLevel::kInfo,
       absl::StrFormat("loaded %s: %d bytes in %.2f s, %d threads",
-                      options.model,
+                      loaded->checkpoint_.dir(),
                       loaded->checkpoint_.total_bytes(),
                       seconds.count(),
                       loaded->pool_.num_threads()));

@@ -22,12 +22,19 @@ class LoadedModel {
   static absl::StatusOr<std::unique_ptr<LoadedModel>> Load(const ModelOptions& options,
                                                            const KernelTable& kernels);
 
+  /// The same with a checkpoint that is open; the model's folder in `options` is not used.
+  static absl::StatusOr<std::unique_ptr<LoadedModel>> Load(const ModelOptions& options,
+                                                           Checkpoint checkpoint,
+                                                           const KernelTable& kernels);
+
   LoadedModel(const LoadedModel&) = delete;
   LoadedModel& operator=(const LoadedModel&) = delete;
 
   [[nodiscard]] const ModelConfig& config() const { return checkpoint_.config(); }
+  [[nodiscard]] const Checkpoint& checkpoint() const { return checkpoint_; }
   [[nodiscard]] const Model& model() const { return *model_; }
   [[nodiscard]] ExecutionContext& context() { return context_; }
+  [[nodiscard]] ThreadPool& pool() { return pool_; }
 
   /// An empty sequence with room for `max_tokens`. ResourceExhausted when the cache does not fit.
   absl::StatusOr<SequenceRunner> NewSequenceRunner(int64_t max_tokens);

@@ -70,7 +70,30 @@ struct ScoreOptions {
   OutputFormat format = OutputFormat::kText;
 };
 
-using Command =
-    std::variant<GenerateOptions, InspectOptions, TokenizeOptions, DetokenizeOptions, ScoreOptions>;
+struct BenchOptions {
+  ModelOptions model;                // an empty folder: the built-in random model
+  std::optional<DType> cache_dtype;  // nothing: kv_cache.h DefaultCacheDType; model's is not used
+  int64_t num_prompts = 64;
+  int64_t prompt_tokens = 128;  // of each request
+  int64_t output_tokens = 64;
+  std::string lengths_file;    // instead of the three before
+  int64_t concurrency = 16;    // requests in flight
+  std::optional<double> rate;  // instead of concurrency: requests a second
+  double shared_prefix = 0;    // share of each prompt that is common to all
+  float temperature = 0;
+  uint64_t seed = 0;
+  std::string cache_memory;  // cache_budget.h; empty: room for all that can run
+  int64_t max_step_tokens = 512;
+  int64_t max_sequences = 0;  // 0: concurrency, or 64 with a rate
+  double target_step_ms = 100;
+  OutputFormat format = OutputFormat::kText;
+};
+
+using Command = std::variant<GenerateOptions,
+                             InspectOptions,
+                             TokenizeOptions,
+                             DetokenizeOptions,
+                             ScoreOptions,
+                             BenchOptions>;
 
 }  // namespace hadal

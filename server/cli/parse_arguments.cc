@@ -7,6 +7,7 @@
 #include <string>
 
 #include <CLI/CLI.hpp>
+#include <absl/strings/str_format.h>
 
 namespace hadal {
 namespace {
@@ -16,10 +17,23 @@ const std::map<std::string, DType>& CacheDTypes() {
   return kNames;
 }
 
-void AddModelFlag(CLI::App& app, std::string& model) {
-  app.add_option("--model", model, "Checkpoint folder: config.json, tokenizer.json, *.safetensors")
-      ->type_name("DIR")
-      ->required();
+// A number within bounds. CLI::Range would let NaN pass.
+CLI::Validator NumberIn(double min, double max) {
+  const std::string range = absl::StrFormat("[%g, %g]", min, max);
+  return {[=](std::string& text) -> std::string {
+            double number = 0;
+            if (CLI::detail::lexical_cast(text, number) && number >= min && number <= max) {
+              return {};
+            }
+            return absl::StrFormat("expected a number in %s, found %s", range, text);
+          },
+          "in " + range};
+}
+
+CLI::Option* AddModelFlag(CLI::App& app, std::string& model) {
+  return app
+      .add_option("--model", model, "Checkpoint folder: config.json, tokenizer.json, *.safetensors")
+      ->type_name("DIR");
 }
 
 // `CacheDType` is DType, or an optional of it.
@@ -32,8 +46,7 @@ void AddCacheDTypeFlag(CLI::App& app, const std::string& by_default, CacheDType&
       ->type_name("TYPE");
 }
 
-void AddModelFlags(CLI::App& app, ModelOptions& options) {
-  AddModelFlag(app, options.model);
+void AddEngineFlags(CLI::App& app, ModelOptions& options) {
   app.add_option("--threads", options.threads, "Kernel threads; 0: one for each usable CPU")
       ->check(CLI::Range(0, 4096))
       ->capture_default_str();
@@ -41,11 +54,16 @@ void AddModelFlags(CLI::App& app, ModelOptions& options) {
                  options.kernels,
                  "Back end, and single ops replaced: cpu-avx2,mla_attention=reference")
       ->capture_default_str();
-  AddCacheDTypeFlag(app, "f32, which rounds nothing", options.cache_dtype);
   app.add_flag_callback(
       "--verbose",
       [&options] { options.log_level = LogLevel::kInfo; },
       "Log to stderr which kernels run and how long loading takes");
+}
+
+void AddModelFlags(CLI::App& app, ModelOptions& options) {
+  AddModelFlag(app, options.model)->required();
+  AddEngineFlags(app, options);
+  AddCacheDTypeFlag(app, "f32, which rounds nothing", options.cache_dtype);
 }
 
 void AddJsonFlag(CLI::App& app, OutputFormat& format) {
@@ -106,7 +124,7 @@ void AddGenerate(CLI::App& app, GenerateOptions& options) {
 }
 
 void AddInspect(CLI::App& app, InspectOptions& options) {
-  AddModelFlag(app, options.model);
+  AddModelFlag(app, options.model)->required();
   AddCacheDTypeFlag(app, "f32 for f32 checkpoints, else bf16", options.cache_dtype);
   app.add_option("--context",
                  options.context_tokens,
@@ -117,7 +135,7 @@ void AddInspect(CLI::App& app, InspectOptions& options) {
 }
 
 void AddTokenize(CLI::App& app, TokenizeOptions& options) {
-  AddModelFlag(app, options.model);
+  AddModelFlag(app, options.model)->required();
   CLI::Option_group* source = app.add_option_group("input");
   source->add_option("--text", options.text)->type_name("TEXT");
   source->add_option("--file", options.text_file, "UTF-8 text")->type_name("FILE");
@@ -128,7 +146,7 @@ void AddTokenize(CLI::App& app, TokenizeOptions& options) {
 }
 
 void AddDetokenize(CLI::App& app, DetokenizeOptions& options) {
-  AddModelFlag(app, options.model);
+  AddModelFlag(app, options.model)->required();
   app.add_option("--ids", options.ids)->delimiter(',')->type_name("ID,...")->required();
 }
 
@@ -139,6 +157,75 @@ void AddScore(CLI::App& app, ScoreOptions& options) {
   source->add_option("--ids", options.ids_file, "Token ids; no tokenizer needed")
       ->type_name("JSON_FILE");
   source->require_option(1);
+  AddJsonFlag(app, options.format);
+}
+
+void AddLoadFlags(CLI::App& app, BenchOptions& options) {
+  constexpr int64_t kMaxTokens = int64_t{1} << 30U;
+  CLI::Option* const prompts = app.add_option("--prompts", options.num_prompts, "Requests")
+                                   ->check(CLI::Range(int64_t{1}, int64_t{1'000'000}))
+                                   ->capture_default_str();
+  CLI::Option* const prompt_tokens =
+      app.add_option("--prompt-tokens", options.prompt_tokens, "Tokens of each prompt")
+          ->check(CLI::Range(int64_t{1}, kMaxTokens))
+          ->capture_default_str();
+  CLI::Option* const output_tokens =
+      app.add_option("--output-tokens", options.output_tokens, "Tokens to generate for each prompt")
+          ->check(CLI::Range(int64_t{1}, kMaxTokens))
+          ->capture_default_str();
+  app.add_option("--lengths",
+                 options.lengths_file,
+                 "Instead, a request for each object with prompt_tokens and output_tokens: a JSON "
+                 "array, or JSON lines")
+      ->type_name("JSON_FILE")
+      ->excludes(prompts)
+      ->excludes(prompt_tokens)
+      ->excludes(output_tokens);
+  CLI::Option* const concurrency =
+      app.add_option("--concurrency", options.concurrency, "Requests in flight")
+          ->check(CLI::Range(int64_t{1}, int64_t{1'000'000}))
+          ->capture_default_str();
+  app.add_option("--rate",
+                 options.rate,
+                 "Instead, requests a second that arrive at random, however many wait")
+      ->check(NumberIn(1e-3, 1e6))
+      ->excludes(concurrency);
+  app.add_option("--shared-prefix",
+                 options.shared_prefix,
+                 "Share of each prompt that is common to all requests")
+      ->check(NumberIn(0, 1))
+      ->capture_default_str();
+  app.add_option("--seed", options.seed, "Of prompts, arrivals and sampling")
+      ->check(CLI::NonNegativeNumber)
+      ->capture_default_str();
+  app.add_option("--temperature", options.temperature, "0 takes the most probable token")
+      ->check(NumberIn(0, 100))
+      ->capture_default_str();
+}
+
+void AddBench(CLI::App& app, BenchOptions& options) {
+  AddModelFlag(app, options.model.model);
+  app.get_option("--model")->description("Checkpoint folder; without, a small random model");
+  AddEngineFlags(app, options.model);
+  AddCacheDTypeFlag(app, "f32 for f32 checkpoints, else bf16", options.cache_dtype);
+  AddLoadFlags(app, options);
+  app.add_option("--cache-memory",
+                 options.cache_memory,
+                 "Memory of the cache: 8GiB, or 50% of what the weights leave; by default enough "
+                 "for all sequences that can run")
+      ->type_name("SIZE|PERCENT");
+  app.add_option("--max-step-tokens", options.max_step_tokens, "Most tokens of a step")
+      ->check(CLI::Range(int64_t{1}, int64_t{65536}))
+      ->capture_default_str();
+  app.add_option("--max-sequences",
+                 options.max_sequences,
+                 "Most sequences that run at a time; by default as many as are in flight, or 64")
+      ->check(CLI::Range(int64_t{1}, int64_t{65536}));
+  app.add_option("--target-step-ms",
+                 options.target_step_ms,
+                 "Prompts are cut so that a step beside running sequences takes about this long")
+      ->check(NumberIn(0.1, 60'000))
+      ->capture_default_str();
   AddJsonFlag(app, options.format);
 }
 
@@ -169,6 +256,7 @@ std::variant<Command, ExitCode> ParseArguments(std::span<char* const> arguments)
         app, "tokenize", "Show the tokens of a text or a conversation", &AddTokenize, chosen);
     AddCommand(app, "detokenize", "Show the text of tokens", &AddDetokenize, chosen);
     AddCommand(app, "score", "Log-probability of every token of a text", &AddScore, chosen);
+    AddCommand(app, "bench", "Measure throughput and latency under load", &AddBench, chosen);
     try {
       app.parse(static_cast<int>(arguments.size()), arguments.data());
     } catch (const CLI::ParseError& error) {

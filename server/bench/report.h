@@ -1,0 +1,87 @@
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <span>
+#include <string>
+#include <vector>
+
+#include <boost/json/object.hpp>
+
+#include "base/clock.h"
+#include "engine/api/finish_reason.h"
+#include "scheduler/scheduler_loop.h"
+
+namespace hadal {
+
+/// What was seen of one request.
+struct RequestRecord {
+  int64_t num_prompt_tokens = 0;
+  int64_t num_cached_tokens = 0;  // of the prompt, found in the prefix cache
+  TimePoint arrival{};
+  std::optional<TimePoint> admitted;  // its first step began
+  std::vector<TimePoint> tokens;      // when each became readable
+  TimePoint end{};
+  FinishReason reason = FinishReason::kFailed;
+
+  /// Whether it ran to the length that it asked for.
+  [[nodiscard]] bool completed() const { return reason == FinishReason::kLength; }
+};
+
+/// Sums over steps.
+struct StepTotals {
+  int64_t num_steps = 0;
+  int64_t num_tokens = 0;
+  int64_t num_sequences = 0;
+  int64_t num_preemptions = 0;
+  Duration plan{};
+  Duration forward{};
+  Duration sample{};
+  Duration apply{};
+  Duration total{};
+
+  void Add(const StepReport& step);
+};
+
+/// Mean and percentiles of some numbers; all zero when there are none. The p-th percentile is the
+/// nearest rank's: the smallest of the numbers that at least p % of them do not exceed.
+struct Distribution {
+  int64_t count = 0;
+  double mean = 0;
+  double p50 = 0;
+  double p90 = 0;
+  double p99 = 0;
+  double max = 0;
+};
+Distribution Distribute(std::vector<double> numbers);
+
+/// What a benchmark found. Rates and latencies are those of requests that completed.
+struct BenchReport {
+  boost::json::object configuration;  // what was asked for, echoed
+  double wall_time_s = 0;             // from the start to the end of the last request
+  int64_t num_completed = 0;
+  int64_t num_failed = 0;
+  int64_t num_prompt_tokens = 0;  // cached ones among them
+  int64_t num_output_tokens = 0;
+  int64_t num_cached_tokens = 0;
+  Distribution queue_time_ms;           // from arrival to admission
+  Distribution ttft_ms;                 // from arrival to the first token
+  Distribution inter_token_latency_ms;  // between neighbouring tokens of a request
+  Distribution e2e_latency_ms;          // from arrival to the end
+  StepTotals steps;
+
+  [[nodiscard]] double PerSecond(int64_t count) const;
+};
+
+/// Sums up `records`. `start`: when the first request could arrive.
+BenchReport MakeBenchReport(std::span<const RequestRecord> records,
+                            const StepTotals& steps,
+                            TimePoint start);
+
+/// docs/command-line.md lists the keys. A statistic of nothing is null.
+boost::json::object ToJson(const BenchReport& report);
+
+/// Tables for people, without the configuration.
+std::string Describe(const BenchReport& report);
+
+}  // namespace hadal

@@ -1,0 +1,234 @@
+#include <algorithm>
+#include <cstdio>
+#include <optional>
+#include <utility>
+
+#include <boost/json/object.hpp>
+
+#include "engine/api/sampling_params.h"
+#include "engine/checkpoint/model_summary.h"
+#include "engine/checkpoint/random_checkpoint.h"
+#include "engine/local_executor.h"
+#include "engine/model/cache_budget.h"
+#include "engine/model/kv_cache.h"
+#include "kernels/kernel_registry.h"
+#include "server/bench/driver.h"
+#include "server/cli/commands.h"
+#include "server/cli/exit_code.h"
+#include "server/cli/json_output.h"
+#include "server/cli/loaded_model.h"
+
+namespace hadal {
+namespace {
+
+constexpr uint64_t kRandomModelSeed = 0;
+constexpr int64_t kOpenLoadSequences = 64;  // that run at a time, unless told otherwise
+constexpr int64_t kMostWaitingTokens = int64_t{1} << 30U;  // what Limits allow
+
+bool IsBuiltIn(const BenchOptions& options) {
+  return options.model.model.empty();
+}
+
+absl::StatusOr<ModelConfig> ReadConfig(const BenchOptions& options) {
+  return IsBuiltIn(options) ? ParseModelConfig(RandomModelConfig())
+                            : CheckpointFault(ReadModelConfig(options.model.model));
+}
+
+absl::StatusOr<std::unique_ptr<LoadedModel>> LoadModel(const BenchOptions& options,
+                                                       const KernelTable& kernels) {
+  if (!IsBuiltIn(options)) {
+    return LoadedModel::Load(options.model, kernels);
+  }
+  std::fprintf(stderr, "no --model: using a small random model that is built in\n");
+  ASSIGN_OR_RETURN(Checkpoint checkpoint,
+                   MakeRandomCheckpoint(RandomModelConfig(), kRandomModelSeed));
+  return LoadedModel::Load(options.model, std::move(checkpoint), kernels);
+}
+
+absl::StatusOr<Workload::Args> MakeWorkload(const BenchOptions& options,
+                                            const ModelConfig& config) {
+  Workload::Args args{.lengths = {},
+                      .vocab_size = config.vocab_size,
+                      .shared_prefix = options.shared_prefix,
+                      .temperature = options.temperature,
+                      .rate = options.rate,
+                      .seed = options.seed};
+  if (options.lengths_file.empty()) {
+    args.lengths.assign(
+        static_cast<size_t>(options.num_prompts),
+        {.prompt_tokens = options.prompt_tokens, .output_tokens = options.output_tokens});
+  } else {
+    ASSIGN_OR_RETURN(args.lengths, ReadRequestLengths(options.lengths_file));
+  }
+  RETURN_IF_ERROR(CheckRequestLengths(args.lengths, config.max_position_embeddings));
+  return args;
+}
+
+// One short request, which makes the engine's memory grow to what steps need.
+Workload::Args MakeWarmUp(Workload::Args args, int64_t max_step_tokens) {
+  RequestLength& length = args.lengths.front();
+  length.prompt_tokens = std::min(length.prompt_tokens, max_step_tokens);
+  length.output_tokens = std::min<int64_t>(length.output_tokens, 2);
+  args.lengths.resize(1);
+  args.rate.reset();
+  return args;
+}
+
+// All but the number of blocks.
+absl::StatusOr<Limits> MakeLimits(const BenchOptions& options,
+                                  const ModelConfig& config,
+                                  const Workload& workload) {
+  if (options.max_sequences > options.max_step_tokens) {
+    return InvalidArgument(
+        "--max-sequences %d: each takes at least one token of a step, and --max-step-tokens is %d",
+        options.max_sequences,
+        options.max_step_tokens);
+  }
+  const int64_t wanted = options.rate.has_value() ? kOpenLoadSequences : options.concurrency;
+  const Limits limits{
+      .vocab_size = config.vocab_size,
+      .max_running_sequences = options.max_sequences > 0
+                                   ? options.max_sequences
+                                   : std::min(wanted, options.max_step_tokens),
+      .max_step_tokens = options.max_step_tokens,
+      .max_requests = workload.num_requests(),
+      .max_waiting_tokens = std::min(workload.total_prompt_tokens(), kMostWaitingTokens),
+      .max_sequence_tokens = config.max_position_embeddings,
+      .max_sequences_per_request = 1,
+      .target_step_time = std::chrono::duration_cast<Duration>(
+          std::chrono::duration<double, std::milli>(options.target_step_ms))};
+  RETURN_IF_ERROR(ValidateLimits(limits));
+  return limits;
+}
+
+absl::StatusOr<std::optional<CacheMemory>> ReadCacheMemory(const BenchOptions& options) {
+  if (options.cache_memory.empty()) {
+    return std::nullopt;
+  }
+  const absl::StatusOr<CacheMemory> memory = ParseCacheMemory(options.cache_memory);
+  if (!memory.ok()) {
+    return Annotate(memory.status(), "--cache-memory");
+  }
+  return std::optional(*memory);
+}
+
+// Unless told otherwise, room for all sequences that can run and one more, so that the watermark
+// keeps none of them waiting.
+absl::StatusOr<int64_t> ChooseNumBlocks(const std::optional<CacheMemory>& memory,
+                                        const LoadedModel& loaded,
+                                        DType cache_dtype,
+                                        const Limits& limits,
+                                        const Workload& workload) {
+  ASSIGN_OR_RETURN(const int64_t available_bytes, ReadAvailableMemory("/proc/meminfo"));
+  return NumCacheBlocks(
+      {.config = loaded.config(),
+       .mtp = MtpCache::kNone,
+       .dtype = cache_dtype,
+       .memory = memory,
+       .available_bytes = available_bytes,
+       .weight_bytes = loaded.checkpoint().total_bytes(),
+       .max_running_sequences = std::min(limits.max_running_sequences, workload.num_requests()) + 1,
+       .max_sequence_tokens = workload.max_request_tokens()});
+}
+
+boost::json::value TextOrNull(const std::string& text) {
+  return text.empty() ? boost::json::value(nullptr) : boost::json::value(text);
+}
+
+boost::json::object Echo(const BenchOptions& options,
+                         const Limits& limits,
+                         LoadedModel& loaded,
+                         const KvCache& cache,
+                         DType cache_dtype) {
+  const bool listed = !options.lengths_file.empty();
+  boost::json::object echo = {{"model", TextOrNull(options.model.model)},
+                              {"prompts", limits.max_requests},
+                              {"prompt_tokens", nullptr},
+                              {"output_tokens", nullptr},
+                              {"lengths", TextOrNull(options.lengths_file)},
+                              {"concurrency", nullptr},
+                              {"rate", nullptr},
+                              {"shared_prefix", options.shared_prefix},
+                              {"temperature", options.temperature},
+                              {"seed", options.seed},
+                              {"cache_dtype", NameOf(cache_dtype)},
+                              {"num_blocks", limits.num_blocks},
+                              {"cache_bytes", cache.size_bytes()},
+                              {"max_step_tokens", limits.max_step_tokens},
+                              {"max_sequences", limits.max_running_sequences},
+                              {"target_step_ms", options.target_step_ms},
+                              {"threads", loaded.pool().num_threads()},
+                              {"kernels", options.model.kernels}};
+  if (!listed) {
+    echo["prompt_tokens"] = options.prompt_tokens;
+    echo["output_tokens"] = options.output_tokens;
+  }
+  if (options.rate.has_value()) {
+    echo["rate"] = *options.rate;
+  } else {
+    echo["concurrency"] = options.concurrency;
+  }
+  return echo;
+}
+
+}  // namespace
+
+absl::Status RunCommand(const BenchOptions& options) {
+  // 1. What does not need the weights comes first, so that mistakes show at once.
+  ASSIGN_OR_RETURN(const ModelConfig config, ReadConfig(options));
+  ASSIGN_OR_RETURN(const KernelTable kernels, BuildKernelTable(options.model.kernels));
+  ASSIGN_OR_RETURN(const Workload::Args workload_args, MakeWorkload(options, config));
+  const Workload workload(workload_args);
+  ASSIGN_OR_RETURN(Limits limits, MakeLimits(options, config, workload));
+  ASSIGN_OR_RETURN(const std::optional<CacheMemory> memory, ReadCacheMemory(options));
+  const DType cache_dtype = options.cache_dtype.value_or(DefaultCacheDType(config));
+
+  // 2. The model, its cache, what runs steps.
+  ASSIGN_OR_RETURN(const std::unique_ptr<LoadedModel> loaded, LoadModel(options, kernels));
+  ASSIGN_OR_RETURN(limits.num_blocks,
+                   ChooseNumBlocks(memory, *loaded, cache_dtype, limits, workload));
+  ASSIGN_OR_RETURN(KvCache cache,
+                   KvCache::Create({.config = loaded->config(),
+                                    .mtp = MtpCache::kNone,
+                                    .dtype = cache_dtype,
+                                    .num_blocks = limits.num_blocks,
+                                    .device = CpuDevice()}));
+  boost::json::object echo = Echo(options, limits, *loaded, cache, cache_dtype);
+  ASSIGN_OR_RETURN(const std::unique_ptr<LocalExecutor> executor,
+                   LocalExecutor::Create({.model = loaded->model(),
+                                          .cache = std::move(cache),
+                                          .pool = loaded->pool(),
+                                          .device = CpuDevice(),
+                                          .max_step_tokens = limits.max_step_tokens,
+                                          .max_samples = limits.max_running_sequences}));
+
+  // 3. A short request that is not measured, then the load.
+  const SteadyClock clock;
+  const Workload warm_up(MakeWarmUp(workload_args, limits.max_step_tokens));
+  RETURN_IF_ERROR(Drive({.limits = limits,
+                         .executor = *executor,
+                         .clock = clock,
+                         .workload = warm_up,
+                         .concurrency = 1})
+                      .status());
+  const auto concurrency =
+      options.rate.has_value() ? std::nullopt : std::optional(options.concurrency);
+  ASSIGN_OR_RETURN(BenchReport report,
+                   Drive({.limits = limits,
+                          .executor = *executor,
+                          .clock = clock,
+                          .workload = workload,
+                          .concurrency = concurrency}));
+  report.configuration = std::move(echo);
+  if (options.format == OutputFormat::kJson) {
+    PrintJson(ToJson(report));
+  } else {
+    std::printf("%s", Describe(report).c_str());
+  }
+  if (report.num_failed > 0) {
+    return Internal("%d of %d requests failed", report.num_failed, workload.num_requests());
+  }
+  return absl::OkStatus();
+}
+
+}  // namespace hadal
