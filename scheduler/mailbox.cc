@@ -69,7 +69,9 @@ void Mailbox::Stop() {
 void Mailbox::Take(absl::Duration timeout, std::vector<Message>& messages) {
   messages.clear();
   const absl::MutexLock lock(&mutex_);
-  mutex_.AwaitWithTimeout(absl::Condition(this, &Mailbox::HasMessagesLocked), timeout);
+  if (timeout > absl::ZeroDuration()) {  // a wait of no time costs a system call all the same
+    mutex_.AwaitWithTimeout(absl::Condition(this, &Mailbox::HasMessagesLocked), timeout);
+  }
   messages.swap(messages_);
 }
 

@@ -89,7 +89,9 @@ void TokenStream::End() {
 
 bool TokenStream::Read(absl::Duration timeout, std::vector<Item>& items) {
   const absl::MutexLock lock(&mutex_);
-  mutex_.AwaitWithTimeout(absl::Condition(this, &TokenStream::HasNewsLocked), timeout);
+  if (timeout > absl::ZeroDuration()) {  // a wait of no time costs a system call all the same
+    mutex_.AwaitWithTimeout(absl::Condition(this, &TokenStream::HasNewsLocked), timeout);
+  }
   for (; num_read_ < records_.size(); ++num_read_) {
     AppendItemLocked(records_[num_read_], items);
   }
