@@ -1,7 +1,6 @@
 #pragma once
 
 #include <cstdint>
-#include <memory>
 #include <vector>
 
 #include "base/clock.h"
@@ -11,8 +10,6 @@
 #include "scheduler/limits.h"
 
 namespace hadal {
-
-class TokenStream;
 
 enum class RequestId : int64_t {};
 
@@ -31,7 +28,6 @@ struct Request {
   TenantId tenant{};                      //
   uint64_t cache_salt = 0;                // the prefix cache is shared by equal salts alone
   TimePoint deadline = TimePoint::max();  // then the request ends, wherever it is
-  std::shared_ptr<TokenStream> stream;    // where tokens go; may be null in tests
 };
 
 /// InvalidArgument, naming the field, for a request that can never run under `limits`. Any thread.

@@ -9,7 +9,6 @@
 #include "base/check.h"
 #include "base/log.h"
 #include "engine/api/forward_batch.h"
-#include "scheduler/token_stream.h"
 
 namespace hadal {
 namespace {
@@ -57,10 +56,14 @@ SchedulerLoop::~SchedulerLoop() {
 }
 
 // The caller's thread does what costs time: hashing the prompt and reserving memory.
-absl::Status SchedulerLoop::Submit(Request request) {
-  CHECK(request.stream != nullptr);
+absl::StatusOr<std::shared_ptr<TokenStream>> SchedulerLoop::Submit(Request request,
+                                                                   TokenStream::Listener listener) {
   RETURN_IF_ERROR(ValidateRequest(limits_, request));
-  return mailbox_.Submit(std::make_unique<LiveRequest>(std::move(request)));
+  auto stream = std::make_shared<TokenStream>(request, std::move(listener));
+  auto live = std::make_unique<LiveRequest>(std::move(request));
+  live->stream = stream;
+  RETURN_IF_ERROR(mailbox_.Submit(std::move(live)));
+  return stream;
 }
 
 void SchedulerLoop::Cancel(RequestId id) {
@@ -150,7 +153,7 @@ void SchedulerLoop::TakeMessages(absl::Duration timeout) {
 void SchedulerLoop::Add(std::unique_ptr<LiveRequest> request) {
   const RequestId id = request->request.id;
   const int32_t num_sequences = request->request.num_sequences;
-  const std::shared_ptr<TokenStream> stream = request->request.stream;
+  const std::shared_ptr<TokenStream> stream = request->stream;
   const absl::Status status = scheduler_.Add(std::move(request), clock_.Now());
   if (status.ok()) {
     return;
@@ -171,23 +174,24 @@ void SchedulerLoop::Deliver() {
 }
 
 void SchedulerLoop::Deliver(const Event& event) {
-  const Request& request = event.request->request;
+  const RequestId id = event.request->request.id;
+  TokenStream& stream = *event.request->stream;
   switch (event.kind) {
     case Event::Kind::kAdmitted:
-      mailbox_.Admit(request.id);
-      request.stream->Admit(event.request->cache);
+      mailbox_.Admit(id);
+      stream.Admit(event.request->cache);
       return;
     case Event::Kind::kToken:
-      request.stream->Write(event.sequence, *event.token);
+      stream.Write(event.sequence, *event.token);
       return;
     case Event::Kind::kSequenceEnded:
-      request.stream->EndSequence(event.sequence, event.reason);
+      stream.EndSequence(event.sequence, event.reason);
       return;
     case Event::Kind::kRequestEnded:
       // First, so that who sees the end finds the place free. No message is taken in until the
       // scheduler has forgotten the request as well.
-      mailbox_.Forget(request.id);
-      request.stream->End();
+      mailbox_.Forget(id);
+      stream.End();
       return;
   }
 }

@@ -15,6 +15,7 @@
 #include "scheduler/request.h"
 #include "scheduler/scheduler.h"
 #include "scheduler/step_plan.h"
+#include "scheduler/token_stream.h"
 
 namespace hadal {
 
@@ -36,8 +37,7 @@ struct StepReport {
 /// Apply stands between two steps. What arrives before a step ends takes part in the next.
 ///
 ///   ASSIGN_OR_RETURN(auto loop, SchedulerLoop::Create({...}));
-///   request.stream = std::make_shared<TokenStream>(request);
-///   RETURN_IF_ERROR(loop->Submit(std::move(request)));
+///   ASSIGN_OR_RETURN(auto stream, loop->Submit(std::move(request), nullptr));
 ///   ...                                                 // read the stream
 ///
 /// Without live requests the thread waits for a message. Deadlines are those of `clock`, which need
@@ -63,12 +63,13 @@ class SchedulerLoop {
   /// other thread is in a call or begins one.
   ~SchedulerLoop();
 
-  /// Hands a request in. What becomes of it is written to the stream, which always ends.
-  /// InvalidArgument when it can never run; AlreadyExists for the id of a live request;
-  /// ResourceExhausted when too many requests or tokens are live or waiting; Unavailable once
-  /// draining. Then the stream stays untouched. An id and its place are free again when the stream
-  /// says that it has ended. REQUIRES: a stream, made for this request. Any thread.
-  absl::Status Submit(Request request);
+  /// Hands a request in. What becomes of it is written to the stream, which always ends; `listener`
+  /// may be null. InvalidArgument when it can never run; AlreadyExists for the id of a live
+  /// request; ResourceExhausted when too many requests or tokens are live or waiting; Unavailable
+  /// once draining. An id and its place are free again when the stream says that it has ended. Any
+  /// thread.
+  absl::StatusOr<std::shared_ptr<TokenStream>> Submit(Request request,
+                                                      TokenStream::Listener listener);
 
   /// Ends a request within one step. Idempotent; unknown and ended ids are ignored. Never refused.
   /// Any thread.

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
 #include <optional>
 #include <vector>
 
@@ -12,6 +13,7 @@
 
 namespace hadal {
 
+class TokenStream;
 struct LiveRequest;
 
 enum class SequenceState : int8_t {
@@ -52,8 +54,9 @@ struct LiveRequest {
   [[nodiscard]] int64_t max_cost_tokens() const;
 
   const Request request;
-  std::vector<Sequence> sequences;  // [num_sequences]; the first computes the prompt for all
-  bool forked = false;              // whether the others have begun
+  std::shared_ptr<TokenStream> stream;  // what comes of it; null without a loop
+  std::vector<Sequence> sequences;      // [num_sequences]; the first computes the prompt for all
+  bool forked = false;                  // whether the others have begun
   TimePoint arrival{};
   int64_t arrival_number = 0;          // counts requests
   TimePoint latest_start{};            // the deadline less the time that it will take

@@ -3,6 +3,7 @@
 #include <utility>
 
 #include "base/check.h"
+#include "base/checked_cast.h"
 
 namespace hadal {
 namespace {
@@ -11,10 +12,11 @@ constexpr int64_t kEnded = -1;
 
 }  // namespace
 
-TokenStream::TokenStream(const Request& request)
+TokenStream::TokenStream(const Request& request, Listener listener)
     : num_sequences_(request.num_sequences),
       max_new_tokens_(request.max_new_tokens),
-      num_logprobs_(request.sampling.num_logprobs) {
+      num_logprobs_(request.sampling.num_logprobs),
+      listener_(std::move(listener)) {
   CHECK_GE(num_sequences_, 1);
   CHECK_GE(max_new_tokens_, 1);
   const absl::MutexLock lock(&mutex_);
@@ -28,62 +30,70 @@ TokenStream::TokenStream(const Request& request)
 }
 
 void TokenStream::Admit(const CacheReport& report) {
-  const absl::MutexLock lock(&mutex_);
-  CHECK(!cache_report_.has_value());
-  CHECK(records_.empty());
-  CHECK(!ended_);
-  cache_report_ = report;
+  bool is_news = false;
+  {
+    const absl::MutexLock lock(&mutex_);
+    CHECK(!cache_report_.has_value());
+    CHECK(records_.empty());
+    CHECK(!ended_);
+    cache_report_ = report;
+    is_news = AnnounceLocked();
+  }
+  if (is_news) {
+    listener_(*this);
+  }
 }
 
 void TokenStream::Write(int32_t sequence, const SampledToken& token) {
-  const std::function<void()>* listener = nullptr;
+  bool is_news = false;
   {
     const absl::MutexLock lock(&mutex_);
     CHECK(sequence >= 0 && sequence < num_sequences_);
     CHECK_NE(num_tokens_[sequence], kEnded);
     CHECK_LT(num_tokens_[sequence], max_new_tokens_);
     ++num_tokens_[sequence];
-    records_.push_back({token.token, sequence, std::nullopt});
+    records_.push_back(
+        {token.token, sequence, std::nullopt, CheckedCast<int32_t>(token.top_logprobs.size())});
     if (num_logprobs_ >= 0) {
-      CHECK_EQ(std::ssize(token.top_logprobs), num_logprobs_);
+      CHECK_LE(std::ssize(token.top_logprobs), num_logprobs_);
       logprobs_.push_back(token.logprob);
       top_logprobs_.insert(
           top_logprobs_.end(), token.top_logprobs.begin(), token.top_logprobs.end());
     }
-    listener = AnnounceLocked();
+    is_news = AnnounceLocked();
   }
-  if (listener != nullptr) {
-    (*listener)();
+  if (is_news) {
+    listener_(*this);
   }
 }
 
 void TokenStream::EndSequence(int32_t sequence, FinishReason reason) {
-  const std::function<void()>* listener = nullptr;
+  bool is_news = false;
   {
     const absl::MutexLock lock(&mutex_);
     CHECK(sequence >= 0 && sequence < num_sequences_);
     CHECK_NE(num_tokens_[sequence], kEnded);
     num_tokens_[sequence] = kEnded;
     ++num_ended_;
-    records_.push_back({TokenId{0}, sequence, reason});
-    listener = AnnounceLocked();
+    records_.push_back({TokenId{0}, sequence, reason, 0});
+    is_news = AnnounceLocked();
   }
-  if (listener != nullptr) {
-    (*listener)();
+  if (is_news) {
+    listener_(*this);
   }
 }
 
 void TokenStream::End() {
-  const std::function<void()>* listener = nullptr;
+  bool is_news = false;
   {
     const absl::MutexLock lock(&mutex_);
     CHECK(!ended_);
     CHECK_EQ(num_ended_, num_sequences_);
     ended_ = true;
-    listener = AnnounceLocked();
+    is_news = AnnounceLocked();
   }
-  if (listener != nullptr) {
-    (*listener)();
+  if (is_news) {
+    listener_(*this);
   }
 }
 
@@ -99,49 +109,26 @@ bool TokenStream::Read(absl::Duration timeout, std::vector<Item>& items) {
   return !ended_;
 }
 
-void TokenStream::SetListener(std::function<void()> listener) {
-  const std::function<void()>* to_call = nullptr;
-  {
-    const absl::MutexLock lock(&mutex_);
-    CHECK(listener_ == nullptr);
-    CHECK(listener != nullptr);
-    listener_ = std::move(listener);
-    if (HasNewsLocked()) {
-      announced_ = true;
-      to_call = &listener_;
-    }
-  }
-  if (to_call != nullptr) {
-    (*to_call)();
-  }
-}
-
 std::optional<CacheReport> TokenStream::cache_report() const {
   const absl::MutexLock lock(&mutex_);
   return cache_report_;
 }
 
-// The listener never changes once it is set, so it may be called without the lock.
-const std::function<void()>* TokenStream::AnnounceLocked() {
-  if (announced_) {
-    return nullptr;
-  }
-  announced_ = true;
-  return listener_ == nullptr ? nullptr : &listener_;
+bool TokenStream::AnnounceLocked() {
+  return !std::exchange(announced_, true) && listener_ != nullptr;
 }
 
 void TokenStream::AppendItemLocked(const Record& record, std::vector<Item>& items) {
-  Item item;
-  item.sequence = record.sequence;
-  item.token = record.token;
-  item.end = record.end;
-  if (!record.end.has_value()) {
-    if (num_logprobs_ >= 0) {
-      item.logprob = logprobs_[num_read_tokens_];
-      item.top_logprobs = std::span<const TokenLogprob>(
-          top_logprobs_.data() + num_read_tokens_ * num_logprobs_, num_logprobs_);
-    }
-    ++num_read_tokens_;
+  Item item = {.sequence = record.sequence,
+               .token = record.token,
+               .logprob = 0,
+               .top_logprobs = {},
+               .end = record.end};
+  if (num_logprobs_ >= 0 && !record.end.has_value()) {
+    const auto num_top_logprobs = static_cast<size_t>(record.num_top_logprobs);
+    item.logprob = logprobs_[num_read_logprobs_++];
+    item.top_logprobs = std::span(top_logprobs_).subspan(num_read_top_logprobs_, num_top_logprobs);
+    num_read_top_logprobs_ += num_top_logprobs;
   }
   items.push_back(item);
 }

@@ -34,8 +34,14 @@ namespace hadal {
 ///   2. The stream ends once, after all its sequences, and nothing follows.
 class TokenStream {
  public:
-  /// Sizes that bound what may be written: those of the request. REQUIRES: they are positive.
-  explicit TokenStream(const Request& request);
+  /// Called on the scheduler's thread whenever there is something to read after all was read, the
+  /// end included, and on admission: for readers that must not wait. One Read without waiting then
+  /// takes all. Must not wait itself, nor destroy the stream.
+  using Listener = std::function<void(TokenStream&)>;
+
+  /// Sizes that bound what may be written: those of the request. The listener may be null.
+  /// REQUIRES: ValidateRequest says OK.
+  TokenStream(const Request& request, Listener listener);
   TokenStream(const TokenStream&) = delete;
   TokenStream& operator=(const TokenStream&) = delete;
 
@@ -64,12 +70,6 @@ class TokenStream {
   /// for something. False once all has been read, now or before, and the request has ended.
   bool Read(absl::Duration timeout, std::vector<Item>& items);
 
-  /// Calls `listener` on the scheduler's thread whenever there is something to read after all was
-  /// read, the end included, and at once, on this thread, if there is something now: for readers
-  /// that must not wait. One Read without waiting then takes all. The listener must not wait and
-  /// must not destroy the stream. Set at most once.
-  void SetListener(std::function<void()> listener);
-
   /// What the prefix cache knew; nothing before admission. Any thread.
   [[nodiscard]] std::optional<CacheReport> cache_report() const;
 
@@ -78,32 +78,34 @@ class TokenStream {
     TokenId token;
     int32_t sequence;
     std::optional<FinishReason> end;
+    int32_t num_top_logprobs;
   };
 
   [[nodiscard]] bool HasNewsLocked() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
     return ended_ || num_read_ < records_.size();
   }
-  // Something was written. Returns the listener if it is to be called, without the lock, else null.
-  const std::function<void()>* AnnounceLocked() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  // Something was written. Whether the listener is to be called, without the lock.
+  bool AnnounceLocked() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void AppendItemLocked(const Record& record, std::vector<Item>& items)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
 
   const int32_t num_sequences_;
   const int64_t max_new_tokens_;
   const int32_t num_logprobs_;  // -1: none are kept
+  const Listener listener_;
 
   mutable absl::Mutex mutex_;
   std::vector<Record> records_ ABSL_GUARDED_BY(mutex_);             // tokens and ends
   std::vector<float> logprobs_ ABSL_GUARDED_BY(mutex_);             // [tokens]
-  std::vector<TokenLogprob> top_logprobs_ ABSL_GUARDED_BY(mutex_);  // [tokens, num_logprobs]
+  std::vector<TokenLogprob> top_logprobs_ ABSL_GUARDED_BY(mutex_);  // of all tokens
   std::vector<int64_t> num_tokens_ ABSL_GUARDED_BY(mutex_);         // [num_sequences]; -1: ended
   int32_t num_ended_ ABSL_GUARDED_BY(mutex_) = 0;                   // sequences
   bool ended_ ABSL_GUARDED_BY(mutex_) = false;
   std::optional<CacheReport> cache_report_ ABSL_GUARDED_BY(mutex_);
-  size_t num_read_ ABSL_GUARDED_BY(mutex_) = 0;          // records
-  int64_t num_read_tokens_ ABSL_GUARDED_BY(mutex_) = 0;  // of these, tokens
-  bool announced_ ABSL_GUARDED_BY(mutex_) = false;       // since all was read
-  std::function<void()> listener_ ABSL_GUARDED_BY(mutex_);
+  size_t num_read_ ABSL_GUARDED_BY(mutex_) = 0;  // records
+  size_t num_read_logprobs_ ABSL_GUARDED_BY(mutex_) = 0;
+  size_t num_read_top_logprobs_ ABSL_GUARDED_BY(mutex_) = 0;
+  bool announced_ ABSL_GUARDED_BY(mutex_) = false;  // since all was read
 };
 
 }  // namespace hadal

@@ -20,71 +20,47 @@ namespace {
 class Measurements {
  public:
   Measurements(const Clock& clock, const Workload& workload)
-      : clock_(clock), records_(static_cast<size_t>(workload.num_requests())) {
-    streams_.resize(records_.size());
-  }
+      : clock_(clock), records_(static_cast<size_t>(workload.num_requests())) {}
 
   // The caller's thread.
 
-  // Gives `request`, number `i`, a stream: it is about to be submitted.
-  void Expect(int64_t i, TimePoint arrival, Request& request) {
-    request.stream = std::make_shared<TokenStream>(request);
+  // The listener of `request`, number `i`, which is about to be submitted.
+  TokenStream::Listener Expect(int64_t i, TimePoint arrival, const Request& request) {
     RequestRecord& record = records_[static_cast<size_t>(i)];
     record.num_prompt_tokens = std::ssize(request.prompt);
     record.arrival = arrival;
     record.tokens.reserve(static_cast<size_t>(request.max_new_tokens));
-    streams_[static_cast<size_t>(i)] = request.stream;
-    request.stream->SetListener([this, i] { Listen(i); });
-    const absl::MutexLock lock(&mutex_);
-    submitted_.push_back({i, request.stream});
+    return [this, &record](TokenStream& stream) { Listen(stream, record); };
   }
 
-  // Waits until something ends or `deadline`; forgets the streams of what has ended and returns how
-  // many these are.
+  // Waits until something ends or `deadline`; returns how many have ended since the last call.
   int64_t WaitForEnds(TimePoint deadline) {
-    std::vector<int64_t> ended;
-    {
-      const absl::MutexLock lock(&mutex_);
-      const auto some = [this]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) { return !ended_.empty(); };
-      if (deadline == TimePoint::max()) {
-        mutex_.Await(absl::Condition(&some));
-      } else {
-        mutex_.AwaitWithTimeout(absl::Condition(&some), absl::FromChrono(deadline - clock_.Now()));
-      }
-      ended.swap(ended_);
+    const absl::MutexLock lock(&mutex_);
+    const auto some = [this]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) { return num_ended_ > 0; };
+    if (deadline == TimePoint::max()) {
+      mutex_.Await(absl::Condition(&some));
+    } else {
+      mutex_.AwaitWithTimeout(absl::Condition(&some), absl::FromChrono(deadline - clock_.Now()));
     }
-    for (const int64_t i : ended) {
-      streams_[static_cast<size_t>(i)].reset();
-    }
-    return std::ssize(ended);
+    return std::exchange(num_ended_, 0);
   }
 
   // The loop's thread, after each step.
-  void Observe(const StepReport& step) {
-    steps_.Add(step);
-    // Prompts are counted when they are admitted: only then is there an admission to look for.
-    if (step.counts.total_prompt_tokens > num_admitted_prompt_tokens_) {
-      NoteAdmissions(clock_.Now() - step.step_time, step.counts.total_prompt_tokens);
-    }
-  }
+  void Observe(const StepReport& step) { steps_.Add(step); }
 
   // Once the loop's thread has ended.
   [[nodiscard]] const std::vector<RequestRecord>& records() const { return records_; }
   [[nodiscard]] const StepTotals& steps() const { return steps_; }
 
  private:
-  struct Submitted {
-    int64_t number;
-    std::shared_ptr<TokenStream> stream;
-  };
-
-  // The loop's thread: there is something to read.
-  void Listen(int64_t i) {
+  // The loop's thread: there is something to read, or the request was admitted.
+  void Listen(TokenStream& stream, RequestRecord& record) {
     const TimePoint now = clock_.Now();
-    RequestRecord& record = records_[static_cast<size_t>(i)];
     items_.clear();
-    TokenStream& stream = *streams_[static_cast<size_t>(i)];
     const bool more = stream.Read(absl::ZeroDuration(), items_);
+    if (!record.admitted.has_value()) {
+      record.admitted = now;
+    }
     for (const TokenStream::Item& item : items_) {
       if (item.end.has_value()) {
         record.reason = *item.end;
@@ -96,35 +72,17 @@ class Measurements {
       record.num_cached_tokens = stream.cache_report().value_or(CacheReport{}).cached_tokens;
       record.end = now;
       const absl::MutexLock lock(&mutex_);
-      ended_.push_back(i);
+      ++num_ended_;
     }
   }
 
-  // Looks for requests that have been admitted, oldest first, until all admitted prompts are found.
-  void NoteAdmissions(TimePoint step_start, int64_t total_prompt_tokens) {
-    const absl::MutexLock lock(&mutex_);
-    std::erase_if(submitted_, [&](const Submitted& submitted) {
-      if (num_admitted_prompt_tokens_ >= total_prompt_tokens ||
-          !submitted.stream->cache_report().has_value()) {
-        return false;
-      }
-      RequestRecord& record = records_[static_cast<size_t>(submitted.number)];
-      record.admitted = std::max(step_start, record.arrival);
-      num_admitted_prompt_tokens_ += record.num_prompt_tokens;
-      return true;
-    });
-  }
-
   const Clock& clock_;
-  std::vector<RequestRecord> records_;                 // [num_requests]
-  std::vector<std::shared_ptr<TokenStream>> streams_;  // [num_requests]; null before and after
-  std::vector<TokenStream::Item> items_;               // Listen's
+  std::vector<RequestRecord> records_;    // [num_requests]
+  std::vector<TokenStream::Item> items_;  // Listen's
   StepTotals steps_;
-  int64_t num_admitted_prompt_tokens_ = 0;
 
   absl::Mutex mutex_;
-  std::vector<Submitted> submitted_ ABSL_GUARDED_BY(mutex_);  // and not seen to be admitted
-  std::vector<int64_t> ended_ ABSL_GUARDED_BY(mutex_);        // and not waited for
+  int64_t num_ended_ ABSL_GUARDED_BY(mutex_) = 0;  // and not waited for
 };
 
 absl::Status RunClosed(const DriveArgs& args, SchedulerLoop& loop, Measurements& measurements) {
@@ -134,8 +92,8 @@ absl::Status RunClosed(const DriveArgs& args, SchedulerLoop& loop, Measurements&
   Request next = args.workload.MakeRequest(0);  // made while there is nothing else to do
   while (num_submitted < num_requests || num_in_flight > 0) {
     while (num_submitted < num_requests && num_in_flight < *args.concurrency) {
-      measurements.Expect(num_submitted, args.clock.Now(), next);
-      RETURN_IF_ERROR(loop.Submit(std::move(next)));
+      TokenStream::Listener listener = measurements.Expect(num_submitted, args.clock.Now(), next);
+      RETURN_IF_ERROR(loop.Submit(std::move(next), std::move(listener)).status());
       ++num_in_flight;
       if (++num_submitted < num_requests) {
         next = args.workload.MakeRequest(num_submitted);
@@ -157,8 +115,8 @@ absl::Status RunOpen(const DriveArgs& args,
     while (args.clock.Now() < arrival) {
       num_in_flight -= measurements.WaitForEnds(arrival);
     }
-    measurements.Expect(i, arrival, request);
-    RETURN_IF_ERROR(loop.Submit(std::move(request)));
+    TokenStream::Listener listener = measurements.Expect(i, arrival, request);
+    RETURN_IF_ERROR(loop.Submit(std::move(request), std::move(listener)).status());
     ++num_in_flight;
   }
   while (num_in_flight > 0) {

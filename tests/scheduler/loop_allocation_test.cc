@@ -6,7 +6,6 @@
 #include <gtest/gtest.h>
 
 #include "scheduler/scheduler_loop.h"
-#include "scheduler/token_stream.h"
 #include "tests/support/allocation_counter.h"
 #include "tests/support/test_steps.h"
 
@@ -28,7 +27,6 @@ Request MakeRequest(int64_t id) {
                       .frequency_penalty = id % 3 == 0 ? 0.1F : 0.0F,
                       .seed = static_cast<uint64_t>(id),
                       .num_logprobs = id % 4 == 0 ? 5 : -1};
-  request.stream = std::make_shared<TokenStream>(request);
   return request;
 }
 
@@ -59,9 +57,9 @@ TEST(LoopAllocationTest, StepsAllocateNothingAfterWarmUp) {
         {.limits = kLimits, .executor = fixture.executor(), .clock = clock, .observe = observe});
     ASSERT_TRUE(loop.ok());
     for (int64_t id = 0; id < kNumRequests; ++id) {
-      Request request = MakeRequest(id);
-      streams.push_back(request.stream);
-      ASSERT_TRUE((*loop)->Submit(std::move(request)).ok());
+      auto stream = (*loop)->Submit(MakeRequest(id), nullptr);
+      ASSERT_TRUE(stream.ok());
+      streams.push_back(*std::move(stream));
     }
     (*loop)->Drain();
   }

@@ -26,7 +26,7 @@ SampledToken Token(TokenId token) {
 }
 
 TEST(TokenStreamTest, WhatIsWrittenIsReadOnceAndInOrder) {
-  TokenStream stream(MakeRequest(2, 3));
+  TokenStream stream(MakeRequest(2, 3), nullptr);
   std::vector<Item> items;
   stream.Write(0, Token(10));
   stream.Write(1, Token(20));
@@ -60,7 +60,7 @@ TEST(TokenStreamTest, WhatIsWrittenIsReadOnceAndInOrder) {
 }
 
 TEST(TokenStreamTest, TheLastItemsMayComeTogetherWithTheEnd) {
-  TokenStream stream(MakeRequest(1, 1));
+  TokenStream stream(MakeRequest(1, 1), nullptr);
   stream.Write(0, Token(5));
   stream.EndSequence(0, FinishReason::kLength);
   stream.End();
@@ -72,29 +72,32 @@ TEST(TokenStreamTest, TheLastItemsMayComeTogetherWithTheEnd) {
 TEST(TokenStreamTest, LogprobsStayWhereTheyAre) {
   Request request = MakeRequest(1, 100);
   request.sampling.num_logprobs = 2;
-  TokenStream stream(request);
+  TokenStream stream(request, nullptr);
   std::vector<Item> items;
   for (int32_t i = 0; i < 100; ++i) {
     SampledToken token = Token(i);
     token.logprob = -static_cast<float>(i);
     token.top_logprobs = {{i, -1}, {i + 1, -2}};
+    if (i % 3 == 0) {
+      token.top_logprobs.resize(1);  // no other token is possible
+    }
     stream.Write(0, token);
     EXPECT_TRUE(stream.Read(absl::ZeroDuration(), items));
   }
   ASSERT_EQ(items.size(), 100U);
   for (int32_t i = 0; i < 100; ++i) {
     EXPECT_EQ(items[i].logprob, -static_cast<float>(i));
-    ASSERT_EQ(items[i].top_logprobs.size(), 2U);
+    ASSERT_EQ(items[i].top_logprobs.size(), i % 3 == 0 ? 1U : 2U);
     EXPECT_EQ(items[i].top_logprobs[0].token, i);
-    EXPECT_EQ(items[i].top_logprobs[1].token, i + 1);
-    EXPECT_EQ(items[i].top_logprobs[1].logprob, -2);
+    EXPECT_EQ(items[i].top_logprobs.back().token, i % 3 == 0 ? i : i + 1);
+    EXPECT_EQ(items[i].top_logprobs.back().logprob, i % 3 == 0 ? -1 : -2);
   }
 }
 
 TEST(TokenStreamTest, ZeroLogprobsAreThoseOfTheTokenItself) {
   Request request = MakeRequest(1, 1);
   request.sampling.num_logprobs = 0;
-  TokenStream stream(request);
+  TokenStream stream(request, nullptr);
   SampledToken token = Token(3);
   token.logprob = -0.5F;
   stream.Write(0, token);
@@ -105,14 +108,14 @@ TEST(TokenStreamTest, ZeroLogprobsAreThoseOfTheTokenItself) {
 }
 
 TEST(TokenStreamTest, AReadWithoutNewsEndsWithItsTimeout) {
-  TokenStream stream(MakeRequest(1, 1));
+  TokenStream stream(MakeRequest(1, 1), nullptr);
   std::vector<Item> items;
   EXPECT_TRUE(stream.Read(absl::Milliseconds(1), items));
   EXPECT_TRUE(items.empty());
 }
 
 TEST(TokenStreamTest, TheCacheReportIsThereAfterAdmission) {
-  TokenStream stream(MakeRequest(1, 1));
+  TokenStream stream(MakeRequest(1, 1), nullptr);
   EXPECT_FALSE(stream.cache_report().has_value());
   stream.Admit({.cached_tokens = 64, .miss = CacheMiss::kDiverged, .position = 70});
   ASSERT_TRUE(stream.cache_report().has_value());
@@ -121,9 +124,8 @@ TEST(TokenStreamTest, TheCacheReportIsThereAfterAdmission) {
 }
 
 TEST(TokenStreamTest, TheListenerIsCalledOnceUntilAllIsRead) {
-  TokenStream stream(MakeRequest(1, 4));
   int32_t num_calls = 0;
-  stream.SetListener([&num_calls] { ++num_calls; });
+  TokenStream stream(MakeRequest(1, 4), [&num_calls](TokenStream&) { ++num_calls; });
   EXPECT_EQ(num_calls, 0);
   stream.Write(0, Token(1));
   stream.Write(0, Token(2));
@@ -141,22 +143,24 @@ TEST(TokenStreamTest, TheListenerIsCalledOnceUntilAllIsRead) {
   EXPECT_FALSE(stream.Read(absl::ZeroDuration(), items));
 }
 
-TEST(TokenStreamTest, ALateListenerIsCalledAtOnce) {
-  TokenStream stream(MakeRequest(1, 1));
-  stream.Write(0, Token(1));
+TEST(TokenStreamTest, TheListenerIsToldOfAdmission) {
   int32_t num_calls = 0;
-  stream.SetListener([&num_calls] { ++num_calls; });
+  TokenStream stream(MakeRequest(1, 1), [&num_calls](TokenStream&) { ++num_calls; });
+  stream.Admit({.cached_tokens = 64});
   EXPECT_EQ(num_calls, 1);
-  stream.EndSequence(0, FinishReason::kLength);
-  stream.End();
-  EXPECT_EQ(num_calls, 1);
+  std::vector<Item> items;
+  EXPECT_TRUE(stream.Read(absl::ZeroDuration(), items));
+  EXPECT_TRUE(items.empty());
+  stream.Write(0, Token(1));
+  EXPECT_EQ(num_calls, 2);
 }
 
 TEST(TokenStreamTest, TheListenerMayReadInPlace) {
-  TokenStream stream(MakeRequest(1, 2));
   std::vector<Item> items;
   bool more = true;
-  stream.SetListener([&] { more = stream.Read(absl::ZeroDuration(), items); });
+  TokenStream stream(MakeRequest(1, 2), [&items, &more](TokenStream& self) {
+    more = self.Read(absl::ZeroDuration(), items);
+  });
   stream.Write(0, Token(1));
   stream.Write(0, Token(2));
   stream.EndSequence(0, FinishReason::kLength);
@@ -173,8 +177,15 @@ TEST_P(TokenStreamThreadsTest, NothingIsLostBetweenWriterAndReader) {
   const bool listens = GetParam();
   Request request = MakeRequest(1, kNumTokens);
   request.sampling.num_logprobs = 1;
-  TokenStream stream(request);
   std::atomic<int64_t> num_calls = 0;
+  TokenStream::Listener listener = nullptr;
+  if (listens) {
+    listener = [&num_calls](TokenStream&) {
+      num_calls.fetch_add(1);
+      num_calls.notify_one();
+    };
+  }
+  TokenStream stream(request, listener);
   std::thread writer([&stream] {
     SampledToken token = Token(0);
     token.top_logprobs.resize(1);
@@ -186,12 +197,6 @@ TEST_P(TokenStreamThreadsTest, NothingIsLostBetweenWriterAndReader) {
     stream.EndSequence(0, FinishReason::kLength);
     stream.End();
   });
-  if (listens) {
-    stream.SetListener([&num_calls] {
-      num_calls.fetch_add(1);
-      num_calls.notify_one();
-    });
-  }
   std::vector<Item> items;
   int64_t num_seen_calls = 0;
   bool more = true;
@@ -214,7 +219,7 @@ TEST_P(TokenStreamThreadsTest, NothingIsLostBetweenWriterAndReader) {
 INSTANTIATE_TEST_SUITE_P(Readers, TokenStreamThreadsTest, testing::Bool());
 
 TEST(TokenStreamDeathTest, BrokenOrderIsFound) {
-  TokenStream stream(MakeRequest(2, 1));
+  TokenStream stream(MakeRequest(2, 1), nullptr);
   stream.Write(0, Token(1));
   EXPECT_DEATH(stream.Write(0, Token(2)), "max_new_tokens_");
   EXPECT_DEATH(stream.Write(2, Token(2)), "num_sequences_");
@@ -228,11 +233,13 @@ TEST(TokenStreamDeathTest, BrokenOrderIsFound) {
   EXPECT_DEATH(stream.End(), "ended_");
 }
 
-TEST(TokenStreamDeathTest, LogprobsThatWereAskedForMustBeThere) {
+TEST(TokenStreamDeathTest, MoreLogprobsThanWereAskedForHaveNoRoom) {
   Request request = MakeRequest(1, 1);
   request.sampling.num_logprobs = 1;
-  TokenStream stream(request);
-  EXPECT_DEATH(stream.Write(0, Token(1)), "top_logprobs");
+  TokenStream stream(request, nullptr);
+  SampledToken token = Token(1);
+  token.top_logprobs.resize(2);
+  EXPECT_DEATH(stream.Write(0, token), "top_logprobs");
 }
 
 }  // namespace
