@@ -101,17 +101,6 @@ absl::StatusOr<Limits> MakeLimits(const BenchOptions& options,
   return limits;
 }
 
-absl::StatusOr<std::optional<CacheMemory>> ReadCacheMemory(const BenchOptions& options) {
-  if (options.cache_memory.empty()) {
-    return std::nullopt;
-  }
-  const absl::StatusOr<CacheMemory> memory = ParseCacheMemory(options.cache_memory);
-  if (!memory.ok()) {
-    return Annotate(memory.status(), "--cache-memory");
-  }
-  return std::optional(*memory);
-}
-
 // Unless told otherwise, room for all sequences that can run and one more, so that the watermark
 // keeps none of them waiting.
 absl::StatusOr<int64_t> ChooseNumBlocks(const std::optional<CacheMemory>& memory,
@@ -180,13 +169,12 @@ absl::Status RunCommand(const BenchOptions& options) {
   ASSIGN_OR_RETURN(const Workload::Args workload_args, MakeWorkload(options, config));
   const Workload workload(workload_args);
   ASSIGN_OR_RETURN(Limits limits, MakeLimits(options, config, workload));
-  ASSIGN_OR_RETURN(const std::optional<CacheMemory> memory, ReadCacheMemory(options));
   const DType cache_dtype = options.cache_dtype.value_or(DefaultCacheDType(config));
 
   // 2. The model, its cache, what runs steps.
   ASSIGN_OR_RETURN(const std::unique_ptr<LoadedModel> loaded, LoadModel(options, kernels));
   ASSIGN_OR_RETURN(limits.num_blocks,
-                   ChooseNumBlocks(memory, *loaded, cache_dtype, limits, workload));
+                   ChooseNumBlocks(options.cache_memory, *loaded, cache_dtype, limits, workload));
   ASSIGN_OR_RETURN(KvCache cache,
                    KvCache::Create({.config = loaded->config(),
                                     .mtp = MtpCache::kNone,

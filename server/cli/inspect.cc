@@ -5,6 +5,7 @@
 #include <boost/json/object.hpp>
 
 #include "engine/checkpoint/model_summary.h"
+#include "engine/model/cache_budget.h"
 #include "engine/model/kv_cache.h"
 #include "server/cli/commands.h"
 #include "server/cli/exit_code.h"
@@ -65,6 +66,23 @@ absl::StatusOr<Report> MakeReport(const InspectOptions& options) {
   return report;
 }
 
+// Plans for a cache of that much memory instead.
+absl::Status PlanCache(const CacheMemory& memory, Report& report) {
+  ASSIGN_OR_RETURN(const int64_t num_blocks,
+                   NumCacheBlocks({.config = report.config,
+                                   .mtp = MtpCache::kNone,
+                                   .dtype = report.cache_dtype,
+                                   .memory = memory,
+                                   .available_bytes = report.plan.available_bytes,
+                                   .weight_bytes = report.plan.weight_bytes,
+                                   .max_running_sequences = 1,
+                                   .max_sequence_tokens = report.context_tokens}));
+  report.context_tokens = num_blocks * kBlockSize;
+  report.plan.cache_bytes =
+      num_blocks * CacheBytesPerBlock(report.config, MtpCache::kNone, report.cache_dtype);
+  return absl::OkStatus();
+}
+
 boost::json::object ToJson(const Report& report) {
   const ParameterCounts& parameters = report.summary.parameters;
   boost::json::object formats;
@@ -99,6 +117,7 @@ boost::json::object ToJson(const Report& report) {
           {"vocab_size", report.config.vocab_size},
           {"memory_plan",
            {{"context_tokens", report.context_tokens},
+            {"cache_blocks", NumBlocksFor(report.context_tokens)},
             {"weight_bytes", report.plan.weight_bytes},
             {"cache_bytes", report.plan.cache_bytes},
             {"needed_bytes", report.plan.needed_bytes()},
@@ -170,8 +189,9 @@ void PrintReport(const Report& report) {
             absl::StrFormat(
                 "%d bytes a token (%s)", report.cache_bytes_per_token, NameOf(report.cache_dtype)));
   PrintLine("memory plan",
-            absl::StrFormat("weights %s + cache of %d tokens %s = %s; %s available: %s",
+            absl::StrFormat("weights %s + cache of %d blocks, %d tokens %s = %s; %s available: %s",
                             Bytes(report.plan.weight_bytes),
+                            NumBlocksFor(report.context_tokens),
                             report.context_tokens,
                             Bytes(report.plan.cache_bytes),
                             Bytes(report.plan.needed_bytes()),
@@ -182,7 +202,10 @@ void PrintReport(const Report& report) {
 }  // namespace
 
 absl::Status RunCommand(const InspectOptions& options) {
-  ASSIGN_OR_RETURN(const Report report, CheckpointFault(MakeReport(options)));
+  ASSIGN_OR_RETURN(Report report, CheckpointFault(MakeReport(options)));
+  if (options.cache_memory.has_value()) {
+    RETURN_IF_ERROR(PlanCache(*options.cache_memory, report));
+  }
   if (options.format == OutputFormat::kJson) {
     PrintJson(ToJson(report));
   } else {

@@ -9,6 +9,7 @@
 #include "base/dtype.h"
 #include "base/log.h"
 #include "engine/api/sampling_params.h"
+#include "engine/model/cache_budget.h"
 
 namespace hadal {
 
@@ -45,8 +46,9 @@ struct GenerateOptions {
 
 struct InspectOptions {
   std::string model;
-  std::optional<DType> cache_dtype;  // nothing: kv_cache.h DefaultCacheDType
-  int64_t context_tokens = 0;        // 0: one sequence of the model's whole context
+  std::optional<DType> cache_dtype;         // nothing: kv_cache.h DefaultCacheDType
+  int64_t context_tokens = 0;               // 0: one sequence of the model's whole context
+  std::optional<CacheMemory> cache_memory;  // what this much holds instead
   OutputFormat format = OutputFormat::kText;
 };
 
@@ -82,7 +84,7 @@ struct BenchOptions {
   double shared_prefix = 0;    // share of each prompt that is common to all
   float temperature = 0;
   uint64_t seed = 0;
-  std::string cache_memory;  // cache_budget.h; empty: room for all that can run
+  std::optional<CacheMemory> cache_memory;  // nothing: room for all that can run
   int64_t max_step_tokens = 512;
   int64_t max_sequences = 0;  // 0: concurrency, or 64 with a rate
   double target_step_ms = 100;

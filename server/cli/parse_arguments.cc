@@ -60,6 +60,20 @@ void AddEngineFlags(CLI::App& app, ModelOptions& options) {
       "Log to stderr which kernels run and how long loading takes");
 }
 
+CLI::Option* AddCacheMemoryFlag(CLI::App& app,
+                                const std::string& what,
+                                std::optional<CacheMemory>& memory) {
+  const auto check = [](const std::string& text) {
+    return std::string(ParseCacheMemory(text).status().message());  // empty when OK
+  };
+  const auto set = [&memory](const std::string& text) { memory = *ParseCacheMemory(text); };
+  return app
+      .add_option_function<std::string>(
+          "--cache-memory", set, what + " 8GiB, or 50% of what the weights leave")
+      ->check(check)
+      ->type_name("SIZE|PERCENT");
+}
+
 void AddModelFlags(CLI::App& app, ModelOptions& options) {
   AddModelFlag(app, options.model)->required();
   AddEngineFlags(app, options);
@@ -131,6 +145,7 @@ void AddInspect(CLI::App& app, InspectOptions& options) {
                  "Tokens to plan cache memory for; 0: the model's whole context")
       ->check(CLI::Range(int64_t{0}, int64_t{1} << 28U))
       ->capture_default_str();
+  AddCacheMemoryFlag(app, "Plan for a cache of", options.cache_memory)->excludes("--context");
   AddJsonFlag(app, options.format);
 }
 
@@ -209,11 +224,8 @@ void AddBench(CLI::App& app, BenchOptions& options) {
   AddEngineFlags(app, options.model);
   AddCacheDTypeFlag(app, "f32 for f32 checkpoints, else bf16", options.cache_dtype);
   AddLoadFlags(app, options);
-  app.add_option("--cache-memory",
-                 options.cache_memory,
-                 "Memory of the cache: 8GiB, or 50% of what the weights leave; by default enough "
-                 "for all sequences that can run")
-      ->type_name("SIZE|PERCENT");
+  AddCacheMemoryFlag(
+      app, "By default enough for all sequences that can run; else", options.cache_memory);
   app.add_option("--max-step-tokens", options.max_step_tokens, "Most tokens of a step")
       ->check(CLI::Range(int64_t{1}, int64_t{65536}))
       ->capture_default_str();

@@ -140,6 +140,20 @@ def test_inspect_counts_the_parameters_of_published_shapes(hadal, tmp_path, shap
     assert f"{total:.3f} B" in hadal.text("inspect", "--model", model)
 
 
+def test_inspect_plans_a_cache_of_so_much_memory(hadal):
+    model = GOLDEN / "v3-fp8"
+    plan = hadal.json("inspect", "--model", model, "--cache-memory", "1MiB")["memory_plan"]
+    per_token = hadal.json("inspect", "--model", model)["cache"]["bytes_per_token"]
+    assert plan["cache_blocks"] == 2**20 // (64 * per_token)
+    assert plan["cache_bytes"] == plan["cache_blocks"] * 64 * per_token
+    assert plan["context_tokens"] == plan["cache_blocks"] * 64
+    half = hadal.json("inspect", "--model", model, "--cache-memory", "50%")["memory_plan"]
+    left = half["available_bytes"] - half["weight_bytes"]
+    assert 0 <= left / 2 - half["cache_bytes"] < 64 * per_token + 100
+    assert "exceed" in hadal.error(2, "inspect", "--model", model, "--cache-memory", "999TiB")
+    assert "such as 4GiB" in hadal.error(2, "inspect", "--model", model, "--cache-memory", "much")
+
+
 def test_inspect_adds_up_the_bytes_of_the_files(hadal):
     result = hadal.json("inspect", "--model", GOLDEN / "v3-fp8", "--context", 100)
     assert result["weights"]["present"]
