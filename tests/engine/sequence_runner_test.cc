@@ -12,10 +12,10 @@ TEST(SequenceRunnerTest, VisitsEveryTokenOnceInChunks) {
   ModelRunner runner(golden, "auto", MlaForm::kAuto);
   const std::vector<TokenId> ids = golden.Ids("input_ids");
   auto sequence = SequenceRunner::Create({.model = runner.model(),
-                                    .context = runner.context(),
-                                    .cache_dtype = DType::kBf16,
-                                    .max_tokens = 96,
-                                    .chunk_tokens = 40});
+                                          .context = runner.context(),
+                                          .cache_dtype = DType::kBf16,
+                                          .max_tokens = 96,
+                                          .chunk_tokens = 40});
   ASSERT_TRUE(sequence.ok());
   std::vector<std::pair<int64_t, int64_t>> chunks;
   sequence->Append(ids, [&chunks](int64_t first, const TensorView<const float, 2>& hidden) {
@@ -31,10 +31,10 @@ TEST(SequenceRunnerTest, PredictingTokenByTokenEqualsAtOnce) {
   const std::vector<TokenId> ids = golden.Ids("input_ids");
   const std::vector<float> expected = golden.Floats("logits");
   auto sequence = SequenceRunner::Create({.model = runner.model(),
-                                    .context = runner.context(),
-                                    .cache_dtype = DType::kF32,
-                                    .max_tokens = std::ssize(ids),
-                                    .chunk_tokens = 1});
+                                          .context = runner.context(),
+                                          .cache_dtype = DType::kF32,
+                                          .max_tokens = std::ssize(ids),
+                                          .chunk_tokens = 1});
   ASSERT_TRUE(sequence.ok());
   const auto vocab_size = static_cast<size_t>(golden.config().vocab_size);
   for (size_t t = 0; t < ids.size(); ++t) {
@@ -50,10 +50,10 @@ TEST(SequenceRunnerDeathTest, NeverGrowsBeyondItsRoom) {
   const Golden golden = Golden::Load("kimi");
   ModelRunner runner(golden, "auto", MlaForm::kAuto);
   auto sequence = SequenceRunner::Create({.model = runner.model(),
-                                    .context = runner.context(),
-                                    .cache_dtype = DType::kF32,
-                                    .max_tokens = 3,
-                                    .chunk_tokens = 8});
+                                          .context = runner.context(),
+                                          .cache_dtype = DType::kF32,
+                                          .max_tokens = 3,
+                                          .chunk_tokens = 8});
   ASSERT_TRUE(sequence.ok());
   const std::vector<TokenId> ids = {1, 2, 3, 4};
   EXPECT_DEATH(sequence->AppendAndPredict(ids), "max_tokens");
