@@ -22,8 +22,8 @@ struct Limits {
   int64_t num_blocks = 64;                 // of the cache
   double watermark = 0.01;                 // share of the blocks that admission leaves free
   int64_t min_chunk_tokens = 16;           // a chunk beside running sequences is never cut below
-  Duration target_step_time = std::chrono::milliseconds(100);  // chunks beside running sequences
-                                                               // are cut to reach it
+  Duration target_step_time = std::chrono::milliseconds(50);  // chunks beside running sequences
+                                                              // are cut to reach it
   int64_t fairness_quantum_tokens = 1024;              // tokens that a tenant may take in a round
   Duration starvation_age = std::chrono::seconds(30);  // older requests go before all others
   Duration default_patience = std::chrono::seconds(600);  // orders requests without a deadline

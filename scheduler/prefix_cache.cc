@@ -11,6 +11,10 @@ namespace {
 
 constexpr size_t kBlockTokens = static_cast<size_t>(kBlockSize);
 
+// Odd constants with mixed bits: digits of pi and e.
+constexpr uint64_t kA = 0x243F6A8885A308D3ULL;
+constexpr uint64_t kB = 0xB7E151628AED2A6BULL;
+
 // Most children that are looked at to tell where prompts part: a report, not worth more.
 constexpr int64_t kMaxSiblings = 64;
 
@@ -23,11 +27,12 @@ uint64_t Mix(uint64_t a, uint64_t b) {
 
 }  // namespace
 
+uint64_t HashSalt(const CacheSalt& salt) {
+  return Mix(static_cast<uint64_t>(salt.tenant) ^ kA, salt.value ^ kB);
+}
+
 uint64_t HashBlock(uint64_t parent, std::span<const TokenId> tokens) {
   CHECK_EQ(tokens.size(), kBlockTokens);
-  // Odd constants with mixed bits: digits of pi and e.
-  constexpr uint64_t kA = 0x243F6A8885A308D3ULL;
-  constexpr uint64_t kB = 0xB7E151628AED2A6BULL;
   uint64_t hash = Mix(parent ^ kA, kB);
   for (size_t i = 0; i < kBlockTokens; i += 4) {
     uint64_t low = 0;
@@ -49,7 +54,7 @@ PrefixCache::PrefixCache(BlockPool& pool)
   evicted_.reserve(nodes_.size() * 2);
 }
 
-PrefixCache::Match PrefixCache::Find(uint64_t salt,
+PrefixCache::Match PrefixCache::Find(const CacheSalt& salt,
                                      std::span<const TokenId> tokens,
                                      std::span<const uint64_t> hashes,
                                      std::vector<BlockId>& blocks) const {
@@ -122,7 +127,7 @@ std::span<const TokenId> PrefixCache::TokensOf(int32_t index) const {
 
 bool PrefixCache::Equal(int32_t index,
                         int32_t parent,
-                        uint64_t salt,
+                        const CacheSalt& salt,
                         std::span<const TokenId> tokens) const {
   const Node& node = nodes_[static_cast<size_t>(index)];
   return node.parent == parent && node.salt == salt &&
@@ -130,7 +135,7 @@ bool PrefixCache::Equal(int32_t index,
 }
 
 std::optional<int64_t> PrefixCache::LongestCommon(int32_t parent,
-                                                  uint64_t salt,
+                                                  const CacheSalt& salt,
                                                   std::span<const TokenId> tokens) const {
   std::optional<int64_t> longest;
   int64_t num_seen = 0;
@@ -204,12 +209,12 @@ void PrefixCache::CheckInvariants() const {
     const auto found = index_.find(node.hash);
     CHECK(found != index_.end());
     CHECK_EQ(found->second, i);
-    uint64_t parent_hash = node.salt;
+    uint64_t parent_hash = HashSalt(node.salt);
     if (node.parent != kNone) {
       const Node& parent = nodes_[static_cast<size_t>(node.parent)];
       CHECK(pool_.is_kept(BlockId{node.parent}));
       CHECK_GE(pool_.ref_count(BlockId{node.parent}), pool_.ref_count(BlockId{i}));
-      CHECK_EQ(parent.salt, node.salt);
+      CHECK(parent.salt == node.salt);
       parent_hash = parent.hash;
     }
     CHECK_EQ(HashBlock(parent_hash, TokensOf(i)), node.hash);

@@ -13,8 +13,11 @@
 
 namespace hadal {
 
+/// Where chains of HashBlock begin.
+uint64_t HashSalt(const CacheSalt& salt);
+
 /// Hash of a full block of tokens and all before it: a chain from `parent`, the hash of the block
-/// before or the salt. Says where to look; equality is always checked on tokens.
+/// before or of the salt. Says where to look; equality is always checked on tokens.
 uint64_t HashBlock(uint64_t parent, std::span<const TokenId> tokens);
 
 /// Full blocks of tokens whose cache rows are computed, found again by those tokens and all before
@@ -40,14 +43,14 @@ class PrefixCache {
 
   /// The longest chain of blocks that holds `tokens` from the first on, appended to `blocks`.
   /// Takes no references. `hashes` are those of the full blocks of `tokens` that may be found.
-  Match Find(uint64_t salt,
+  Match Find(const CacheSalt& salt,
              std::span<const TokenId> tokens,
              std::span<const uint64_t> hashes,
              std::vector<BlockId>& blocks) const;
 
   struct Entry {
     std::optional<BlockId> parent;  // nothing: the first block of a sequence
-    uint64_t salt;
+    CacheSalt salt;
     uint64_t hash;
     std::span<const TokenId> tokens;  // [kBlockSize]
     BlockId block;
@@ -73,7 +76,7 @@ class PrefixCache {
 
   struct Node {
     uint64_t hash = 0;
-    uint64_t salt = 0;
+    CacheSalt salt;
     int32_t parent = kNone;
     int32_t first_child = kNone;       // the newest
     int32_t previous_sibling = kNone;  // of the same parent; roots of all salts are siblings
@@ -83,12 +86,12 @@ class PrefixCache {
   [[nodiscard]] std::span<const TokenId> TokensOf(int32_t index) const;
   [[nodiscard]] bool Equal(int32_t index,
                            int32_t parent,
-                           uint64_t salt,
+                           const CacheSalt& salt,
                            std::span<const TokenId> tokens) const;
   // Most tokens that `tokens` has in common with the beginning of a child of `parent`; nothing
   // without children of this salt.
   [[nodiscard]] std::optional<int64_t> LongestCommon(int32_t parent,
-                                                     uint64_t salt,
+                                                     const CacheSalt& salt,
                                                      std::span<const TokenId> tokens) const;
   void Link(int32_t index, int32_t parent);
   void Forget(int32_t index);

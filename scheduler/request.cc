@@ -53,4 +53,11 @@ absl::Status ValidateRequest(const Limits& limits, const Request& request) {
   return ValidateSamplingParams(request.sampling, limits.vocab_size);
 }
 
+CacheSalt SaltOf(const Request& request) {
+  constexpr int64_t kAllTenants = -1;
+  const bool is_shared = request.cache_sharing == CacheSharing::kAmongAll;
+  return {.tenant = is_shared ? kAllTenants : int64_t{static_cast<int32_t>(request.tenant)},
+          .value = request.cache_salt};
+}
+
 }  // namespace hadal

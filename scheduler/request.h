@@ -16,22 +16,38 @@ enum class RequestId : int64_t {};
 /// Who asks: an API key's number. Waiting requests take turns by tenant.
 enum class TenantId : int32_t {};
 
+/// Who may find a request's blocks in the prefix cache, and whose blocks it may find.
+enum class CacheSharing : int8_t {
+  kWithinTenant,  // requests of the same tenant: nobody learns, by its time, what others asked
+  kAmongAll,      // requests of all tenants that say so too
+};
+
 /// What a caller asks for. Immutable once submitted.
 struct Request {
-  RequestId id{};                         // chosen by the caller, unique among live requests
-  std::vector<TokenId> prompt;            // at least one token
-  SamplingParams sampling;                // sequence i draws with seed + i
-  int64_t max_new_tokens = 1;             // of each sequence; at least 1
-  int32_t num_sequences = 1;              // n: continuations of the one prompt
-  std::vector<TokenId> stop_token_ids;    // ends a sequence, which then holds that token
-  int32_t priority = 0;                   // lower goes first
-  TenantId tenant{};                      //
-  uint64_t cache_salt = 0;                // the prefix cache is shared by equal salts alone
+  RequestId id{};                       // chosen by the caller, unique among live requests
+  std::vector<TokenId> prompt;          // at least one token
+  SamplingParams sampling;              // sequence i draws with seed + i
+  int64_t max_new_tokens = 1;           // of each sequence; at least 1
+  int32_t num_sequences = 1;            // n: continuations of the one prompt
+  std::vector<TokenId> stop_token_ids;  // ends a sequence, which then holds that token
+  int32_t priority = 0;                 // lower goes first
+  TenantId tenant{};                    //
+  CacheSharing cache_sharing = CacheSharing::kWithinTenant;
+  uint64_t cache_salt = 0;                // of those, only requests with the same one
   TimePoint deadline = TimePoint::max();  // then the request ends, wherever it is
 };
 
 /// InvalidArgument, naming the field, for a request that can never run under `limits`. Any thread.
 absl::Status ValidateRequest(const Limits& limits, const Request& request);
+
+/// Blocks are found by requests with an equal salt alone.
+struct CacheSalt {
+  int64_t tenant = 0;  // -1: all tenants
+  uint64_t value = 0;
+
+  friend bool operator==(const CacheSalt&, const CacheSalt&) = default;
+};
+CacheSalt SaltOf(const Request& request);
 
 /// Why a prompt's blocks ended being found in the prefix cache where they did.
 enum class CacheMiss : int8_t {

@@ -175,7 +175,7 @@ bool Scheduler::Admit(Sequence& sequence, Budget& budget) {
   found_.clear();
   const int64_t num_findable = (sequence.num_tokens() - 1) / kBlockSize;
   const PrefixCache::Match match =
-      cache_.Find(request.request.cache_salt,
+      cache_.Find(SaltOf(request.request),
                   sequence.tokens,
                   std::span(sequence.hashes).first(static_cast<size_t>(num_findable)),
                   found_);
@@ -343,7 +343,7 @@ void Scheduler::KeepFullBlocks(Sequence& sequence) {
     const auto at = static_cast<size_t>(i);
     const std::optional<BlockId> kept =
         cache_.Insert({.parent = i == 0 ? std::nullopt : std::optional(sequence.blocks[at - 1]),
-                       .salt = sequence.request->request.cache_salt,
+                       .salt = SaltOf(sequence.request->request),
                        .hash = sequence.hashes[at],
                        .tokens = std::span(sequence.tokens)
                                      .subspan(at * static_cast<size_t>(kBlockSize),

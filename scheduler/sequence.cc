@@ -14,7 +14,7 @@ namespace {
 void HashLastBlock(Sequence& sequence) {
   const size_t num_hashed = sequence.hashes.size();
   const uint64_t parent =
-      num_hashed == 0 ? sequence.request->request.cache_salt : sequence.hashes.back();
+      num_hashed == 0 ? HashSalt(SaltOf(sequence.request->request)) : sequence.hashes.back();
   sequence.hashes.push_back(HashBlock(
       parent,
       std::span(sequence.tokens)

@@ -87,7 +87,7 @@ struct BenchOptions {
   std::optional<CacheMemory> cache_memory;  // nothing: room for all that can run
   int64_t max_step_tokens = 512;
   int64_t max_sequences = 0;  // 0: concurrency, or 64 with a rate
-  double target_step_ms = 100;
+  double target_step_ms = 50;
   OutputFormat format = OutputFormat::kText;
 };
 

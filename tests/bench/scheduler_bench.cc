@@ -94,7 +94,7 @@ void BM_FindPrefix(benchmark::State& state) {
     std::optional<BlockId> parent;
     for (int64_t i = 0; i < num_blocks; ++i) {
       parent = cache.Insert({.parent = parent,
-                             .salt = 0,
+                             .salt = SaltOf(live->request),
                              .hash = sequence.hashes[static_cast<size_t>(i)],
                              .tokens = std::span(sequence.tokens)
                                            .subspan(static_cast<size_t>(i * kBlockSize),
@@ -106,7 +106,8 @@ void BM_FindPrefix(benchmark::State& state) {
   std::vector<BlockId> found;
   for (auto _ : state) {
     found.clear();
-    const PrefixCache::Match match = cache.Find(0, sequence.tokens, sequence.hashes, found);
+    const PrefixCache::Match match =
+        cache.Find(SaltOf(live->request), sequence.tokens, sequence.hashes, found);
     CHECK_EQ(match.num_blocks, num_blocks);
   }
 }

@@ -54,7 +54,7 @@ TEST(LimitsTest, DescribeNamesEachBound) {
   const std::string table = Describe({.num_blocks = 12345});
   EXPECT_THAT(table, HasSubstr("num_blocks"));
   EXPECT_THAT(table, HasSubstr("12345"));
-  EXPECT_THAT(table, HasSubstr("0.1 s"));
+  EXPECT_THAT(table, HasSubstr("0.05 s"));
 }
 
 TEST(ValidateRequestTest, RefusesWhatCanNeverRun) {

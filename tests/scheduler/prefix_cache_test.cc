@@ -11,16 +11,16 @@
 namespace hadal::test {
 namespace {
 
-constexpr uint64_t kSalt = 7;
+constexpr CacheSalt kSalt = {.tenant = 3, .value = 7};
 
 std::span<const TokenId> BlockOf(std::span<const TokenId> tokens, size_t i) {
   return tokens.subspan(i * static_cast<size_t>(kBlockSize), static_cast<size_t>(kBlockSize));
 }
 
-std::vector<uint64_t> Hashes(uint64_t salt, std::span<const TokenId> tokens) {
+std::vector<uint64_t> Hashes(const CacheSalt& salt, std::span<const TokenId> tokens) {
   std::vector<uint64_t> hashes;
   for (size_t i = 0; i < tokens.size() / static_cast<size_t>(kBlockSize); ++i) {
-    hashes.push_back(HashBlock(i == 0 ? salt : hashes.back(), BlockOf(tokens, i)));
+    hashes.push_back(HashBlock(i == 0 ? HashSalt(salt) : hashes.back(), BlockOf(tokens, i)));
   }
   return hashes;
 }
@@ -28,7 +28,7 @@ std::vector<uint64_t> Hashes(uint64_t salt, std::span<const TokenId> tokens) {
 class PrefixCacheTest : public testing::Test {
  protected:
   // Computes `tokens`, all full blocks, as a sequence would. The caller owns the blocks.
-  std::vector<BlockId> Compute(std::span<const TokenId> tokens, uint64_t salt) {
+  std::vector<BlockId> Compute(std::span<const TokenId> tokens, const CacheSalt& salt) {
     const std::vector<uint64_t> hashes = Hashes(salt, tokens);
     std::vector<BlockId> blocks;
     for (size_t i = 0; i < hashes.size(); ++i) {
@@ -56,7 +56,7 @@ class PrefixCacheTest : public testing::Test {
     CheckInvariants();
   }
 
-  PrefixCache::Match Find(std::span<const TokenId> tokens, uint64_t salt) {
+  PrefixCache::Match Find(std::span<const TokenId> tokens, const CacheSalt& salt) {
     found_.clear();
     return cache_.Find(salt, tokens, Hashes(salt, tokens), found_);
   }
@@ -120,12 +120,29 @@ TEST_F(PrefixCacheTest, TheBestOfSeveralContinuationsCounts) {
 TEST_F(PrefixCacheTest, SaltsShareNothing) {
   const std::vector<TokenId> tokens = Tokens(2 * kBlockSize, 0);
   const std::vector<BlockId> mine = Compute(tokens, kSalt);
-  EXPECT_EQ(Find(tokens, kSalt + 1).num_blocks, 0);
-  EXPECT_EQ(Find(tokens, kSalt + 1).position, 0);
-  EXPECT_EQ(Find(tokens, kSalt + 1).miss, CacheMiss::kNeverSeen) << "what others asked is secret";
-  const std::vector<BlockId> theirs = Compute(tokens, kSalt + 1);
+  for (const CacheSalt& other :
+       {CacheSalt{.tenant = 3, .value = 8}, CacheSalt{.tenant = 4, .value = 7}}) {
+    EXPECT_EQ(Find(tokens, other).num_blocks, 0);
+    EXPECT_EQ(Find(tokens, other).position, 0);
+    EXPECT_EQ(Find(tokens, other).miss, CacheMiss::kNeverSeen) << "what others asked is secret";
+    const std::vector<BlockId> theirs = Compute(tokens, other);
+    EXPECT_NE(mine, theirs);
+  }
   EXPECT_EQ(Find(tokens, kSalt).num_blocks, 2);
-  EXPECT_NE(mine, theirs);
+}
+
+TEST(SaltTest, TenantsAreApartUnlessTheyShare) {
+  Request a = MakeRequest(1, 10, 1);
+  Request b = MakeRequest(2, 10, 1);
+  EXPECT_EQ(SaltOf(a), SaltOf(b));
+  b.tenant = TenantId{1};
+  EXPECT_NE(SaltOf(a), SaltOf(b));
+  b.cache_sharing = CacheSharing::kAmongAll;
+  EXPECT_NE(SaltOf(a), SaltOf(b));
+  a.cache_sharing = CacheSharing::kAmongAll;
+  EXPECT_EQ(SaltOf(a), SaltOf(b));
+  b.cache_salt = 1;
+  EXPECT_NE(SaltOf(a), SaltOf(b));
 }
 
 TEST_F(PrefixCacheTest, EqualTokensShareOneBlock) {

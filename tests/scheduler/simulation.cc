@@ -169,7 +169,8 @@ class Simulation {
     }
     request.priority = static_cast<int32_t>(dice_.From(0, 2));
     request.tenant = TenantId{static_cast<int32_t>(dice_.From(0, 3))};
-    request.cache_salt = static_cast<uint64_t>(dice_.From(0, 1));
+    request.cache_sharing =
+        dice_.Chance(0.7) ? CacheSharing::kAmongAll : CacheSharing::kWithinTenant;
     if (dice_.Chance(0.15)) {
       request.deadline = clock_.Now() + milliseconds(dice_.From(0, 500));
     }
