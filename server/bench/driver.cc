@@ -93,7 +93,7 @@ absl::Status RunClosed(const DriveArgs& args, SchedulerLoop& loop, Measurements&
   while (num_submitted < num_requests || num_in_flight > 0) {
     while (num_submitted < num_requests && num_in_flight < *args.concurrency) {
       TokenStream::Listener listener = measurements.Expect(num_submitted, args.clock.Now(), next);
-      RETURN_IF_ERROR(loop.Submit(std::move(next), std::move(listener)).status());
+      RETURN_IF_ERROR(loop.Submit(std::exchange(next, {}), std::move(listener)).status());
       ++num_in_flight;
       if (++num_submitted < num_requests) {
         next = args.workload.MakeRequest(num_submitted);
