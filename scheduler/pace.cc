@@ -5,17 +5,19 @@
 namespace hadal {
 namespace {
 
-constexpr double kSmoothing = 0.1;  // weight of the newest step in the moving mean
-constexpr double kMaxGrowth = 2;    // of the bound, in a step
-constexpr double kMaxStretch = 2;   // of a step without chunks, by a chunk
+constexpr double kSmoothing = 0.1;   // weight of the newest step in a moving mean
+constexpr double kQuickly = 0.5;     // the same, where what is measured changes with the load
+constexpr int64_t kTimedEvery = 32;  // steps: one in so many has no chunk, to be timed
+constexpr double kMaxGrowth = 2;     // of the bound, in a step
+constexpr double kMaxStretch = 2;    // of a step without chunks, by a chunk
 
 double Seconds(Duration duration) {
   return std::chrono::duration<double>(duration).count();
 }
 
 // The first value begins the mean.
-void AddToMean(double value, double& mean) {
-  mean = mean == 0 ? value : mean + kSmoothing * (value - mean);
+void AddToMean(double value, double weight, double& mean) {
+  mean = mean == 0 ? value : mean + weight * (value - mean);
 }
 
 }  // namespace
@@ -32,11 +34,13 @@ void Pace::Observe(const Step& step) {
   if (step.num_tokens <= 0 || seconds <= 0) {
     return;
   }
-  AddToMean(seconds / static_cast<double>(step.num_tokens), seconds_per_token_);
+  AddToMean(seconds / static_cast<double>(step.num_tokens), kSmoothing, seconds_per_token_);
   if (step.num_chunk_tokens == 0) {
-    AddToMean(seconds, seconds_without_chunks_);
+    AddToMean(seconds, kQuickly, seconds_without_chunks_);
+    num_steps_with_chunks_ = 0;
     return;
   }
+  ++num_steps_with_chunks_;
   const double target =
       std::max(Seconds(limits_.target_step_time), kMaxStretch * seconds_without_chunks_);
   const double ratio = std::min(kMaxGrowth, target / seconds);
@@ -46,6 +50,11 @@ void Pace::Observe(const Step& step) {
   const auto scaled = static_cast<int64_t>(static_cast<double>(step.num_chunk_tokens) * ratio);
   const int64_t lowest = std::min(limits_.min_chunk_tokens, limits_.max_step_tokens);
   max_chunk_tokens_ = std::clamp(scaled, lowest, limits_.max_step_tokens);
+}
+
+int64_t Pace::max_chunk_tokens() const {
+  const bool is_timed = seconds_without_chunks_ > 0 && num_steps_with_chunks_ < kTimedEvery;
+  return is_timed ? max_chunk_tokens_ : 0;
 }
 
 Duration Pace::time_per_token() const {

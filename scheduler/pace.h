@@ -22,8 +22,9 @@ class Pace {
   };
   void Observe(const Step& step);
 
-  /// From min_chunk_tokens to max_step_tokens.
-  [[nodiscard]] int64_t max_chunk_tokens() const { return max_chunk_tokens_; }
+  /// For the next step: from min_chunk_tokens to max_step_tokens; 0 when a step without chunks is
+  /// to be timed again.
+  [[nodiscard]] int64_t max_chunk_tokens() const;
 
   /// Moving mean over steps; zero before the first.
   [[nodiscard]] Duration time_per_token() const;
@@ -33,6 +34,7 @@ class Pace {
   int64_t max_chunk_tokens_;
   double seconds_per_token_ = 0;
   double seconds_without_chunks_ = 0;  // of a step
+  int64_t num_steps_with_chunks_ = 0;  // since one without
 };
 
 }  // namespace hadal

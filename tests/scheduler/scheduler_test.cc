@@ -167,10 +167,13 @@ TEST_F(SchedulerTest, ChunksRideBesideThoseThatGenerateWithinTheBound) {
          .max_step_tokens = 256,
          .min_chunk_tokens = 16,
          .target_step_time = milliseconds(10)});
+  step_time_ = milliseconds(4);
   Add(MakeRequest(1, 10, 50));
   Step();
+  Step();
+  step_time_ = milliseconds(10);
   Add(MakeRequest(2, 200, 1));
-  for (int i = 0; i < 12; ++i) {  // ten milliseconds is what any step takes here
+  for (int i = 0; i < 12; ++i) {  // a chunk of the least size takes all the time that there is
     EXPECT_THAT(Step(), ElementsAre(std::pair(1, 1), std::pair(2, 16)));
   }
   EXPECT_THAT(Step(), ElementsAre(std::pair(1, 1), std::pair(2, 8)));
@@ -182,6 +185,7 @@ TEST_F(SchedulerTest, EverySequenceThatGeneratesGetsItsTokenFirst) {
   for (int64_t id = 1; id <= 3; ++id) {
     Add(MakeRequest(id, 20, 10));
   }
+  Step();
   Step();
   Add(MakeRequest(4, 64, 1));
   const Parts parts = Step();
