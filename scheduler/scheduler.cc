@@ -102,6 +102,10 @@ const StepPlan& Scheduler::Plan(TimePoint now) {
   ExpireDeadlines(now);
   Budget budget = BudgetOfStep();
   ContinueRunning(budget);
+  if (plan_.empty()) {  // those that chunks were kept small for have lost their blocks
+    budget = BudgetOfStep();
+    ContinueRunning(budget);
+  }
   AdmitWaiting(now, budget);
   plan_is_open_ = !plan_.empty();
   return plan_;

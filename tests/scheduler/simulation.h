@@ -32,7 +32,8 @@ struct SimulationResult {
 /// Runs it. CHECK-fails, naming the seed on stderr, when after any step an invariant of
 /// docs/invariants.md does not hold, or a client would see a lost, doubled or wrong token, a second
 /// end or none, an end without its reason, or a wait beyond the bound: an aged request waits at
-/// most as many steps as the requests that were live when it came of age can have tokens.
+/// most as many steps as the requests that were live when it came of age can have tokens, and one
+/// in 32 more.
 SimulationResult Simulate(const SimulationOptions& options);
 
 /// A line for people.
