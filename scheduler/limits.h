@@ -32,7 +32,7 @@ struct Limits {
 /// InvalidArgument, naming the field, for a bound that is out of range or at odds with another.
 absl::Status ValidateLimits(const Limits& limits);
 
-/// A table, one line for each bound.
+/// "name value, name value, …", one for each bound.
 std::string Describe(const Limits& limits);
 
 }  // namespace hadal

@@ -35,6 +35,7 @@ void Reserve(const Limits& limits, StepInput& input, StepOutput& output) {
 
 absl::StatusOr<std::unique_ptr<SchedulerLoop>> SchedulerLoop::Create(Args args) {
   RETURN_IF_ERROR(ValidateLimits(args.limits));
+  Log(LogLevel::kInfo, "limits: " + Describe(args.limits));
   return std::unique_ptr<SchedulerLoop>(new SchedulerLoop(std::move(args)));
 }
 

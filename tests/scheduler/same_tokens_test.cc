@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <bit>
+#include <limits>
 #include <map>
 #include <random>
 #include <tuple>
@@ -30,6 +31,18 @@ Generated BitsOf(const SampledToken& sampled) {
 
 // By request id: what each of its sequences generated.
 using Answers = std::map<int64_t, std::vector<std::vector<Generated>>>;
+
+// The token that breaks the step of a sequence which holds it, in a model with EmbedWithNan.
+constexpr TokenId kBadToken = 3;
+
+void EmbedWithNan(const EmbeddingArgs& args, ExecutionContext& context) {
+  BestKernels().embedding.function(args, context);
+  for (int64_t t = 0; t < args.y.extent(0); ++t) {
+    if (args.token_ids(t) == kBadToken) {
+      args.y(t, 0) = std::numeric_limits<float>::quiet_NaN();
+    }
+  }
+}
 
 class SameTokensTest : public testing::TestWithParam<std::tuple<std::string, DType>> {
  protected:
@@ -111,12 +124,16 @@ class SameTokensTest : public testing::TestWithParam<std::tuple<std::string, DTy
   }
 
   void Start(const Limits& limits, int32_t num_threads) {
+    Start(limits, num_threads, BestKernels());
+  }
+
+  void Start(const Limits& limits, int32_t num_threads, const KernelTable& kernels) {
     limits_ = limits;
     limits_.vocab_size = golden_.config().vocab_size;
     ASSERT_TRUE(ValidateLimits(limits_).ok());
     scheduler_ = std::make_unique<Scheduler>(limits_);
     executor_.emplace(ExecutorFixture::Args{.golden = golden_,
-                                            .kernels = BestKernels(),
+                                            .kernels = kernels,
                                             .num_threads = num_threads,
                                             .cache_dtype = cache_dtype_,
                                             .num_blocks = limits_.num_blocks,
@@ -147,7 +164,7 @@ class SameTokensTest : public testing::TestWithParam<std::tuple<std::string, DTy
         if (event.kind == Event::Kind::kToken) {
           answer[static_cast<size_t>(event.sequence)].push_back(BitsOf(*event.token));
         } else if (event.kind == Event::Kind::kRequestEnded) {
-          EXPECT_LE(event.reason, FinishReason::kLength);
+          ends_[static_cast<int64_t>(event.request->request.id)] = event.reason;
         }
       }
       scheduler_->ClearEvents();
@@ -168,6 +185,7 @@ class SameTokensTest : public testing::TestWithParam<std::tuple<std::string, DTy
   ModelRunner runner_{golden_, "auto", MlaForm::kAbsorbed};
   std::vector<Request> requests_;
   Answers alone_;
+  std::map<int64_t, FinishReason> ends_;  // by request id
   Limits limits_;
   TimePoint now_{};
   std::unique_ptr<Scheduler> scheduler_;
@@ -237,6 +255,49 @@ TEST_P(SameTokensTest, FromBlocksOfAnAnswer) {
   Add(next);
   EXPECT_EQ(Finish().begin()->second, Alone(next));
   EXPECT_EQ(scheduler_->counts().total_cached_tokens, 128);
+}
+
+// A prompt that breaks its steps in the middle: it ends as failed, the others do not notice, and
+// what it wrote is found by nobody.
+TEST_P(SameTokensTest, BesideARequestThatBreaks) {
+  KernelTable kernels = BestKernels();
+  kernels.embedding.function = &EmbedWithNan;
+  Start({.max_running_sequences = 40, .max_step_tokens = 48, .num_blocks = 512}, 2, kernels);
+  constexpr int64_t kBadId = 1000;
+  Request bad = requests_[0];
+  bad.id = RequestId{kBadId};
+  bad.prompt.assign(300, 5);
+  bad.prompt[100] = kBadToken;
+  std::vector<int64_t> healthy;
+  for (const Request& request : requests_) {
+    const auto id = static_cast<int64_t>(request.id);
+    bool meets_bad_token = std::count(request.prompt.begin(), request.prompt.end(), kBadToken) > 0;
+    for (const std::vector<Generated>& generated : alone_[id]) {
+      meets_bad_token |= std::any_of(generated.begin(), generated.end(), [](const Generated& g) {
+        return g.first == kBadToken;
+      });
+    }
+    if (!meets_bad_token) {
+      healthy.push_back(id);
+    }
+  }
+  ASSERT_GT(healthy.size(), 5U);
+  Add(bad);
+  for (const Request& request : requests_) {
+    Add(request);
+  }
+  const Answers answers = Finish();
+  EXPECT_EQ(ends_[kBadId], FinishReason::kFailed);
+  for (const int64_t id : healthy) {
+    EXPECT_EQ(answers.at(id), alone_[id]);
+    EXPECT_LE(ends_[id], FinishReason::kLength);
+  }
+  // Of its prompt, the block before the bad token was computed by steps of its own.
+  const int64_t cached_before = scheduler_->counts().total_cached_tokens;
+  Add(bad);
+  Finish();
+  EXPECT_EQ(ends_[kBadId], FinishReason::kFailed);
+  EXPECT_LE(scheduler_->counts().total_cached_tokens - cached_before, 64);
 }
 
 INSTANTIATE_TEST_SUITE_P(
