@@ -21,7 +21,7 @@ struct Time {
   Duration value;
 };
 
-std::array<Count, 11> CountsOf(const Limits& limits) {
+std::array<Count, 13> CountsOf(const Limits& limits) {
   return {{{"vocab_size", limits.vocab_size},
            {"max_running_sequences", limits.max_running_sequences},
            {"max_step_tokens", limits.max_step_tokens},
@@ -30,6 +30,8 @@ std::array<Count, 11> CountsOf(const Limits& limits) {
            {"max_sequence_tokens", limits.max_sequence_tokens, 2},
            {"max_sequences_per_request", limits.max_sequences_per_request},
            {"max_logprobs", limits.max_logprobs, 0},
+           {"max_stop_token_ids", limits.max_stop_token_ids, 0},
+           {"max_logit_biases", limits.max_logit_biases, 0},
            {"num_blocks", limits.num_blocks},
            {"min_chunk_tokens", limits.min_chunk_tokens},
            {"fairness_quantum_tokens", limits.fairness_quantum_tokens}}};

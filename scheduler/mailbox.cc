@@ -13,6 +13,19 @@ absl::Status Mailbox::Submit(std::unique_ptr<LiveRequest> request) {
   const RequestId id = request->request.id;
   const int64_t num_tokens = request->num_prompt_tokens();
   const absl::MutexLock lock(&mutex_);
+  RETURN_IF_ERROR(CheckRoomLocked(id, num_tokens));
+  num_waiting_tokens_ += num_tokens;
+  live_.emplace(id, Live{.num_waiting_tokens = num_tokens, .cancelled = false});
+  messages_.emplace_back(SubmitRequest{std::move(request)});
+  return absl::OkStatus();
+}
+
+absl::Status Mailbox::CheckRoom(RequestId id, int64_t num_prompt_tokens) const {
+  const absl::MutexLock lock(&mutex_);
+  return CheckRoomLocked(id, num_prompt_tokens);
+}
+
+absl::Status Mailbox::CheckRoomLocked(RequestId id, int64_t num_prompt_tokens) const {
   if (draining_) {
     return Unavailable("request %d: no more requests are taken, the server is shutting down",
                        static_cast<int64_t>(id));
@@ -23,16 +36,13 @@ absl::Status Mailbox::Submit(std::unique_ptr<LiveRequest> request) {
   if (std::ssize(live_) >= max_requests_) {
     return ResourceExhausted("max_requests: %d requests are live already", max_requests_);
   }
-  if (num_waiting_tokens_ + num_tokens > max_waiting_tokens_) {
+  if (num_waiting_tokens_ > 0 && num_waiting_tokens_ + num_prompt_tokens > max_waiting_tokens_) {
     return ResourceExhausted(
         "max_waiting_tokens: %d prompt tokens wait already, and %d more would exceed %d",
         num_waiting_tokens_,
-        num_tokens,
+        num_prompt_tokens,
         max_waiting_tokens_);
   }
-  num_waiting_tokens_ += num_tokens;
-  live_.emplace(id, Live{.num_waiting_tokens = num_tokens, .cancelled = false});
-  messages_.emplace_back(SubmitRequest{std::move(request)});
   return absl::OkStatus();
 }
 

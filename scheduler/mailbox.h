@@ -42,7 +42,8 @@ using Message = std::variant<SubmitRequest, CancelRequest, DrainRequest, StopReq
 ///
 /// Invariants:
 ///   1. Live: submitted and not forgotten. At most max_requests are, with distinct ids.
-///   2. Prompts of live requests that are not admitted have at most max_waiting_tokens together.
+///   2. Prompts of live requests that are not admitted have at most max_waiting_tokens together, or
+///      there is only one.
 ///   3. Bounded, whatever callers do: holds at most one SubmitRequest and one CancelRequest for
 ///      each live request, one CancelRequest for each forgotten since Take, and one each of the
 ///      others. A cancel that comes too late stands before any submit with the same id.
@@ -57,6 +58,9 @@ class Mailbox {
   /// ResourceExhausted, naming the limit, when it is reached; AlreadyExists for the id of a live
   /// request; Unavailable after Drain or Stop. Then the request is gone.
   absl::Status Submit(std::unique_ptr<LiveRequest> request);
+
+  /// What Submit would answer now: asked before a LiveRequest is made, so that a refusal is cheap.
+  [[nodiscard]] absl::Status CheckRoom(RequestId id, int64_t num_prompt_tokens) const;
 
   /// Never refused; ids that are not live, or are cancelled already, leave no message.
   void Cancel(RequestId id);
@@ -85,6 +89,8 @@ class Mailbox {
   [[nodiscard]] int64_t num_waiting_tokens() const;
 
  private:
+  absl::Status CheckRoomLocked(RequestId id, int64_t num_prompt_tokens) const
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   struct Live {
     int64_t num_waiting_tokens;  // 0 once admitted
     bool cancelled;

@@ -115,12 +115,6 @@ std::optional<BlockId> PrefixCache::Allocate() {
   return pool_.TakeFree();
 }
 
-void PrefixCache::Clear() {
-  while (const std::optional<BlockId> oldest = pool_.OldestCached()) {
-    Forget(static_cast<int32_t>(*oldest));
-  }
-}
-
 std::span<const TokenId> PrefixCache::TokensOf(int32_t index) const {
   return std::span(tokens_).subspan(static_cast<size_t>(index) * kBlockTokens, kBlockTokens);
 }

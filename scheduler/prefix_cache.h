@@ -66,9 +66,6 @@ class PrefixCache {
   /// longest ago. Nothing when all are used.
   std::optional<BlockId> Allocate();
 
-  /// Forgets all unreferenced blocks; they become free.
-  void Clear();
-
   void CheckInvariants() const;
 
  private:

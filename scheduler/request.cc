@@ -1,6 +1,7 @@
 #include "scheduler/request.h"
 
 #include <algorithm>
+#include <limits>
 
 #include "engine/api/forward_batch.h"
 
@@ -9,14 +10,6 @@ namespace hadal {
 absl::Status ValidateRequest(const Limits& limits, const Request& request) {
   if (request.prompt.empty()) {
     return InvalidArgument("prompt: expected at least one token");
-  }
-  for (size_t i = 0; i < request.prompt.size(); ++i) {
-    if (request.prompt[i] < 0 || request.prompt[i] >= limits.vocab_size) {
-      return InvalidArgument("prompt: token %d at place %d is not in the vocabulary of %d",
-                             request.prompt[i],
-                             i,
-                             limits.vocab_size);
-    }
   }
   const int64_t max_sequences =
       std::min(limits.max_sequences_per_request, limits.max_running_sequences);
@@ -37,6 +30,14 @@ absl::Status ValidateRequest(const Limits& limits, const Request& request) {
         max_new_tokens,
         request.max_new_tokens);
   }
+  for (size_t i = 0; i < request.prompt.size(); ++i) {
+    if (request.prompt[i] < 0 || request.prompt[i] >= limits.vocab_size) {
+      return InvalidArgument("prompt: token %d at place %d is not in the vocabulary of %d",
+                             request.prompt[i],
+                             i,
+                             limits.vocab_size);
+    }
+  }
   const int64_t num_blocks = NumBlocksFor(num_prompt_tokens + request.max_new_tokens);
   if (num_blocks > limits.num_blocks) {
     return InvalidArgument(
@@ -50,11 +51,21 @@ absl::Status ValidateRequest(const Limits& limits, const Request& request) {
                            limits.max_logprobs,
                            request.sampling.num_logprobs);
   }
+  if (std::ssize(request.stop_token_ids) > limits.max_stop_token_ids) {
+    return InvalidArgument("stop_token_ids: expected at most %d, found %d",
+                           limits.max_stop_token_ids,
+                           request.stop_token_ids.size());
+  }
+  if (std::ssize(request.sampling.logit_bias) > limits.max_logit_biases) {
+    return InvalidArgument("logit_bias: expected at most %d, found %d",
+                           limits.max_logit_biases,
+                           request.sampling.logit_bias.size());
+  }
   return ValidateSamplingParams(request.sampling, limits.vocab_size);
 }
 
 CacheSalt SaltOf(const Request& request) {
-  constexpr int64_t kAllTenants = -1;
+  constexpr int64_t kAllTenants = std::numeric_limits<int64_t>::min();  // no TenantId
   const bool is_shared = request.cache_sharing == CacheSharing::kAmongAll;
   return {.tenant = is_shared ? kAllTenants : int64_t{static_cast<int32_t>(request.tenant)},
           .value = request.cache_salt};

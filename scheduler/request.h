@@ -42,7 +42,7 @@ absl::Status ValidateRequest(const Limits& limits, const Request& request);
 
 /// Blocks are found by requests with an equal salt alone.
 struct CacheSalt {
-  int64_t tenant = 0;  // -1: all tenants
+  int64_t tenant = 0;  // outside the range of TenantId: all tenants
   uint64_t value = 0;
 
   friend bool operator==(const CacheSalt&, const CacheSalt&) = default;

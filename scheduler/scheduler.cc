@@ -9,6 +9,9 @@
 namespace hadal {
 namespace {
 
+// What a request is thought to take at most: differences of time points stay in range.
+constexpr std::chrono::duration<double> kLongestDuration = std::chrono::hours(24 * 365);
+
 bool PointerGoesBefore(const Sequence* a, const Sequence* b) {
   return GoesBefore(*a, *b);
 }
@@ -44,7 +47,7 @@ Scheduler::Scheduler(const Limits& limits)
   const auto num_running = static_cast<size_t>(limits.max_running_sequences);
   live_.reserve(static_cast<size_t>(limits.max_requests));
   running_.reserve(num_running);
-  preempted_.reserve(num_running);
+  preempted_.reserve(2 * num_running);
   plan_.parts.reserve(num_running);
   plan_.copies.reserve(num_running);
   events_.reserve(4 * num_running);
@@ -57,7 +60,8 @@ absl::Status Scheduler::Add(std::unique_ptr<LiveRequest> request, TimePoint now)
     return ResourceExhausted("max_requests: %d requests are waiting or running",
                              limits_.max_requests);
   }
-  if (waiting_.num_tokens() + request->num_prompt_tokens() > limits_.max_waiting_tokens) {
+  if (waiting_.num_tokens() > 0 &&
+      waiting_.num_tokens() + request->num_prompt_tokens() > limits_.max_waiting_tokens) {
     return ResourceExhausted("max_waiting_tokens: prompts of %d tokens are waiting",
                              waiting_.num_tokens());
   }
@@ -74,8 +78,12 @@ absl::Status Scheduler::Add(std::unique_ptr<LiveRequest> request, TimePoint now)
   if (has_deadline) {
     deadlines_.emplace(live.request.deadline, &live);
   }
-  live.latest_start = (has_deadline ? live.request.deadline : now + limits_.default_patience) -
-                      pace_.time_per_token() * live.max_cost_tokens();
+  const TimePoint end =
+      has_deadline ? std::max(live.request.deadline, now) : now + limits_.default_patience;
+  const auto duration = std::chrono::duration<double>(pace_.time_per_token()) *
+                        static_cast<double>(live.max_cost_tokens());
+  live.latest_start =
+      end - std::chrono::duration_cast<Duration>(std::min(duration, kLongestDuration));
   waiting_.Push(live);
   return absl::OkStatus();
 }
@@ -143,7 +151,9 @@ void Scheduler::AdmitWaiting(TimePoint now, Budget& budget) {
   while (budget.num_tokens > 0 && budget.num_chunk_tokens > 0) {
     Sequence* next = preempted_.empty() ? nullptr : preempted_.front();
     LiveRequest* waiting = waiting_.Next(now);
-    if (waiting != nullptr && (next == nullptr || GoesBefore(waiting->leader(), *next))) {
+    const bool has_room = std::ssize(preempted_) < limits_.max_running_sequences;
+    if (has_room && waiting != nullptr &&
+        (next == nullptr || GoesBefore(waiting->leader(), *next))) {
       next = &waiting->leader();
     }
     if (next == nullptr || !Admit(*next, budget)) {
@@ -239,45 +249,37 @@ void Scheduler::AddPart(Sequence& sequence, Budget& budget) {
   sequence.request->in_plan = true;
 }
 
-// A block for a running sequence, taken from those that go after it if need be. Nothing when it
-// goes last itself.
-std::optional<BlockId> Scheduler::AllocateFor(const Sequence& sequence) {
-  for (;;) {
-    const std::optional<BlockId> block = cache_.Allocate();
-    if (block.has_value() || running_.back() == &sequence) {
-      return block;
-    }
-    Preempt(*running_.back());
-  }
-}
-
-// Gives a running sequence the block that its next token is written to. False when there is none:
-// then the sequence is preempted.
+// Gives a running sequence the block that its next token is written to, taken from those that go
+// after it if need be. False when it goes last itself: then it is preempted.
 bool Scheduler::MakeWritable(Sequence& sequence) {
   const bool needs_block = NumBlocksFor(sequence.num_tokens()) > std::ssize(sequence.blocks);
   const auto written = static_cast<size_t>(sequence.num_computed_tokens / kBlockSize);
-  const bool is_shared = !needs_block && pool_.ref_count(sequence.blocks[written]) > 1;
-  if (!needs_block && !is_shared) {
-    return true;
+  for (;;) {
+    if (!needs_block && pool_.ref_count(sequence.blocks[written]) == 1) {
+      return true;
+    }
+    if (const std::optional<BlockId> block = cache_.Allocate()) {
+      if (needs_block) {
+        sequence.blocks.push_back(*block);
+      } else {
+        plan_.copies.push_back({.source = static_cast<int32_t>(sequence.blocks[written]),
+                                .destination = static_cast<int32_t>(*block)});
+        pool_.Release(sequence.blocks[written]);
+        sequence.blocks[written] = *block;
+      }
+      return true;
+    }
+    // Frees blocks, or ends the sharing.
+    Sequence& last = *running_.back();
+    Preempt(last);
+    if (&last == &sequence) {
+      return false;
+    }
   }
-  const std::optional<BlockId> block = AllocateFor(sequence);
-  if (!block.has_value()) {
-    Preempt(sequence);
-    return false;
-  }
-  if (needs_block) {
-    sequence.blocks.push_back(*block);
-    return true;
-  }
-  // Those that shared it may have gone meanwhile: the rows are copied all the same.
-  plan_.copies.push_back({.source = static_cast<int32_t>(sequence.blocks[written]),
-                          .destination = static_cast<int32_t>(*block)});
-  pool_.Release(sequence.blocks[written]);
-  sequence.blocks[written] = *block;
-  return true;
 }
 
 void Scheduler::Preempt(Sequence& sequence) {
+  CHECK(&sequence != running_.front());
   StopRunning(sequence);
   ReleaseBlocks(sequence);
   sequence.state = SequenceState::kPreempted;
@@ -464,10 +466,6 @@ void Scheduler::EndRequest(LiveRequest& request, FinishReason reason) {
 void Scheduler::ClearEvents() {
   events_.clear();
   ended_.clear();
-}
-
-TimePoint Scheduler::next_deadline() const {
-  return deadlines_.empty() ? TimePoint::max() : deadlines_.begin()->first;
 }
 
 SchedulerCounts Scheduler::counts() const {

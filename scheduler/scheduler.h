@@ -92,8 +92,6 @@ class Scheduler {
   [[nodiscard]] std::span<const Event> events() const { return events_; }
   void ClearEvents();
 
-  /// Earliest deadline of a live request; TimePoint::max() when none has one.
-  [[nodiscard]] TimePoint next_deadline() const;
   [[nodiscard]] bool idle() const { return live_.empty(); }
   [[nodiscard]] SchedulerCounts counts() const;
   [[nodiscard]] const Limits& limits() const { return limits_; }
@@ -115,7 +113,6 @@ class Scheduler {
   void AdmitWaiting(TimePoint now, Budget& budget);
   bool Admit(Sequence& sequence, Budget& budget);
   void AddPart(Sequence& sequence, Budget& budget);
-  std::optional<BlockId> AllocateFor(const Sequence& sequence);
   bool MakeWritable(Sequence& sequence);
   void Preempt(Sequence& sequence);
   void AgePreempted(TimePoint now);

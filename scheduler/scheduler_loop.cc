@@ -8,29 +8,11 @@
 
 #include "base/check.h"
 #include "base/log.h"
-#include "engine/api/forward_batch.h"
 
 namespace hadal {
 namespace {
 
 constexpr absl::Duration kNoWait = absl::ZeroDuration();
-constexpr absl::Duration kClockGlance = absl::Milliseconds(1);
-
-// Room for any step, so that steps need none.
-void Reserve(const Limits& limits, StepInput& input, StepOutput& output) {
-  const int64_t num_tokens = limits.max_step_tokens;
-  const int64_t num_sequences = limits.max_running_sequences;
-  input.batch.token_ids.reserve(num_tokens);
-  input.batch.positions.reserve(num_tokens);
-  input.batch.slots.reserve(num_tokens);
-  input.batch.query_starts.reserve(num_sequences + 1);
-  input.batch.block_tables.reserve(num_sequences * NumBlocksFor(limits.max_sequence_tokens));
-  input.copies.reserve(num_sequences);
-  input.samples.reserve(num_sequences);
-  output.health.reserve(num_sequences);
-  output.samples.reserve(num_sequences);
-}
-
 }  // namespace
 
 absl::StatusOr<std::unique_ptr<SchedulerLoop>> SchedulerLoop::Create(Args args) {
@@ -45,8 +27,10 @@ SchedulerLoop::SchedulerLoop(Args args)
       clock_(args.clock),
       observe_(std::move(args.observe)),
       mailbox_(limits_),
-      scheduler_(limits_) {
-  Reserve(limits_, input_, output_);
+      scheduler_(limits_),
+      input_(ReserveStepInput(limits_)) {
+  output_.health.reserve(static_cast<size_t>(limits_.max_running_sequences));
+  output_.samples.reserve(static_cast<size_t>(limits_.max_running_sequences));
   thread_ = std::thread([this] { Run(); });
   pthread_setname_np(thread_.native_handle(), "sched");
 }
@@ -60,6 +44,7 @@ SchedulerLoop::~SchedulerLoop() {
 absl::StatusOr<std::shared_ptr<TokenStream>> SchedulerLoop::Submit(Request request,
                                                                    TokenStream::Listener listener) {
   RETURN_IF_ERROR(ValidateRequest(limits_, request));
+  RETURN_IF_ERROR(mailbox_.CheckRoom(request.id, std::ssize(request.prompt)));
   auto stream = std::make_shared<TokenStream>(request, std::move(listener));
   auto live = std::make_unique<LiveRequest>(std::move(request));
   live->stream = stream;
@@ -89,14 +74,14 @@ bool SchedulerLoop::RunOnce() {
     return true;
   }
   Deliver();
-  const bool idle = scheduler_.idle();
-  if (idle && draining_) {
+  CHECK(scheduler_.idle());
+  if (draining_) {
     mailbox_.FinishDrain();
   }
-  if (idle && stopping_) {
+  if (stopping_) {
     return false;
   }
-  TakeMessages(idle ? absl::InfiniteDuration() : kClockGlance);
+  TakeMessages(absl::InfiniteDuration());
   return true;
 }
 

@@ -41,8 +41,7 @@ struct StepReport {
 ///   ...                                                 // read the stream
 ///
 /// Without live requests the thread waits for a message. Deadlines are those of `clock`, which need
-/// not pass like real time: while requests are live but none can move, the thread looks at it at
-/// least every millisecond.
+/// not pass like real time.
 class SchedulerLoop {
  public:
   struct Args {
@@ -71,8 +70,8 @@ class SchedulerLoop {
   absl::StatusOr<std::shared_ptr<TokenStream>> Submit(Request request,
                                                       TokenStream::Listener listener);
 
-  /// Ends a request within one step. Idempotent; unknown and ended ids are ignored. Never refused.
-  /// Any thread.
+  /// Ends a request within one step. Idempotent; unknown and ended ids are ignored, so an id should
+  /// not be used again while somebody may still cancel it. Never refused. Any thread.
   void Cancel(RequestId id);
 
   /// From now on Submit answers Unavailable; returns when all live requests and their streams have

@@ -30,16 +30,14 @@ TokenStream::TokenStream(const Request& request, Listener listener)
 }
 
 void TokenStream::Admit(const CacheReport& report) {
-  bool is_news = false;
   {
     const absl::MutexLock lock(&mutex_);
     CHECK(!cache_report_.has_value());
     CHECK(records_.empty());
     CHECK(!ended_);
     cache_report_ = report;
-    is_news = AnnounceLocked();
   }
-  if (is_news) {
+  if (listener_ != nullptr) {  // whatever was announced: there is nothing to read yet
     listener_(*this);
   }
 }

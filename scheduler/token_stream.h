@@ -36,7 +36,9 @@ class TokenStream {
  public:
   /// Called on the scheduler's thread whenever there is something to read after all was read, the
   /// end included, and on admission: for readers that must not wait. One Read without waiting then
-  /// takes all. Must not wait itself, nor destroy the stream.
+  /// takes all. Must not wait itself, nor destroy the stream. A call may still be under way when
+  /// another thread's Read has said that the stream ended: what a listener captures lives as long
+  /// as the stream does.
   using Listener = std::function<void(TokenStream&)>;
 
   /// Sizes that bound what may be written: those of the request. The listener may be null.

@@ -25,7 +25,7 @@ void WaitingQueue::Push(LiveRequest& request) {
   Level& level = levels_[request.request.priority];
   const auto [tenant, is_new] = level.tenants.try_emplace(request.request.tenant);
   if (is_new) {
-    level.turns.push_back(request.request.tenant);
+    tenant->second.turn = level.turns.insert(level.turns.end(), request.request.tenant);
   }
   tenant->second.requests.insert(&request);
   num_tokens_ += request.num_prompt_tokens();
@@ -41,10 +41,9 @@ void WaitingQueue::Remove(LiveRequest& request) {
     return;
   }
   // A tenant without requests has no turn and keeps no claim.
+  level->second.turns.erase(tenant->second.turn);
   level->second.tenants.erase(tenant);
-  std::deque<TenantId>& turns = level->second.turns;
-  turns.erase(std::find(turns.begin(), turns.end(), request.request.tenant));
-  if (turns.empty()) {
+  if (level->second.turns.empty()) {
     levels_.erase(level);
   }
 }
@@ -81,8 +80,7 @@ LiveRequest& WaitingQueue::ChooseOf(Level& level) const {
       }
       tenant.deficit_tokens += quantum_tokens_;
       fewest_rounds = std::min(fewest_rounds, (missing - 1) / quantum_tokens_);
-      level.turns.push_back(level.turns.front());
-      level.turns.pop_front();
+      level.turns.splice(level.turns.end(), level.turns, level.turns.begin());
     }
     for (auto& [id, tenant] : level.tenants) {
       tenant.deficit_tokens += fewest_rounds * quantum_tokens_;

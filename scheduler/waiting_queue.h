@@ -1,7 +1,7 @@
 #pragma once
 
 #include <cstdint>
-#include <deque>
+#include <list>
 #include <map>
 #include <set>
 
@@ -46,10 +46,11 @@ class WaitingQueue {
   struct Tenant {
     int64_t deficit_tokens = 0;
     std::set<LiveRequest*, ByLatestStart> requests;  // not empty
+    std::list<TenantId>::iterator turn;              // its own in Level::turns
   };
   struct Level {
     std::map<TenantId, Tenant> tenants;  // not empty
-    std::deque<TenantId> turns;          // each tenant once; the first is being served
+    std::list<TenantId> turns;           // each tenant once; the first is being served
   };
 
   LiveRequest& ChooseOf(Level& level) const;

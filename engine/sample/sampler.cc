@@ -196,13 +196,17 @@ TokenId Sampler::Draw(double uniform) {
     total += candidate.value;
   }
   double left = uniform * total;
+  TokenId last_possible = candidates_.front().token;
   for (const Candidate& candidate : candidates_) {
     left -= candidate.value;
     if (left < 0) {
       return candidate.token;
     }
+    if (candidate.value > 0) {
+      last_possible = candidate.token;
+    }
   }
-  return candidates_.back().token;  // rounding: the subtractions did not quite use up the total
+  return last_possible;  // rounding: the subtractions did not quite use up the total
 }
 
 }  // namespace hadal

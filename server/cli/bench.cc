@@ -95,14 +95,14 @@ absl::StatusOr<Limits> MakeLimits(const BenchOptions& options,
       .max_waiting_tokens = std::min(workload.total_prompt_tokens(), kMostWaitingTokens),
       .max_sequence_tokens = config.max_position_embeddings,
       .max_sequences_per_request = 1,
+      .watermark = 0,  // the default cache has room for all that can run
       .target_step_time = std::chrono::duration_cast<Duration>(
           std::chrono::duration<double, std::milli>(options.target_step_ms))};
   RETURN_IF_ERROR(ValidateLimits(limits));
   return limits;
 }
 
-// Unless told otherwise, room for all sequences that can run and one more, so that the watermark
-// keeps none of them waiting.
+// Unless told otherwise, room for all sequences that can run.
 absl::StatusOr<int64_t> ChooseNumBlocks(const std::optional<CacheMemory>& memory,
                                         const LoadedModel& loaded,
                                         DType cache_dtype,
@@ -116,7 +116,7 @@ absl::StatusOr<int64_t> ChooseNumBlocks(const std::optional<CacheMemory>& memory
        .memory = memory,
        .available_bytes = available_bytes,
        .weight_bytes = loaded.checkpoint().total_bytes(),
-       .max_running_sequences = std::min(limits.max_running_sequences, workload.num_requests()) + 1,
+       .max_running_sequences = std::min(limits.max_running_sequences, workload.num_requests()),
        .max_sequence_tokens = workload.max_request_tokens()});
 }
 

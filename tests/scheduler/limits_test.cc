@@ -33,6 +33,8 @@ TEST(LimitsTest, EachBoundIsChecked) {
            {[](Limits& l) { l.max_sequence_tokens = int64_t{1} << 40U; }, "max_sequence_tokens"},
            {[](Limits& l) { l.max_sequences_per_request = 0; }, "max_sequences_per_request"},
            {[](Limits& l) { l.max_logprobs = -1; }, "max_logprobs"},
+           {[](Limits& l) { l.max_stop_token_ids = -1; }, "max_stop_token_ids"},
+           {[](Limits& l) { l.max_logit_biases = -1; }, "max_logit_biases"},
            {[](Limits& l) { l.num_blocks = 0; }, "num_blocks"},
            {[](Limits& l) { l.min_chunk_tokens = 0; }, "min_chunk_tokens"},
            {[](Limits& l) { l.fairness_quantum_tokens = 0; }, "fairness_quantum_tokens"},
@@ -77,6 +79,8 @@ TEST(ValidateRequestTest, RefusesWhatCanNeverRun) {
            {[](Request& r) { r.max_new_tokens = 57; }, "need 5 cache blocks"},
            {[](Request& r) { r.prompt.resize(1000); }, "leave no room"},
            {[](Request& r) { r.sampling.num_logprobs = 21; }, "logprobs: expected at most 20"},
+           {[](Request& r) { r.stop_token_ids.resize(65); }, "stop_token_ids: expected at most 64"},
+           {[](Request& r) { r.sampling.logit_bias.resize(1025); }, "logit_bias: expected at most"},
            {[](Request& r) { r.sampling.temperature = -1; }, "temperature"}}) {
     Request request = MakeRequest(1, 200, 56);
     c.spoil(request);

@@ -270,6 +270,46 @@ TEST_F(SchedulerTest, ShortOfBlocksTheLatestIsComputedAgain) {
   }
 }
 
+// Both sequences write to the last block of the prompt, and there is none to copy it to: when one
+// gives up, the other owns the block and goes on in place.
+TEST_F(SchedulerTest, TheSequenceThatGoesFirstIsNeverPreempted) {
+  Start({.num_blocks = 2, .watermark = 0});
+  Request request = MakeRequest(1, 100, 20);
+  request.num_sequences = 2;
+  Add(std::move(request));
+  Step();
+  const StepPlan& plan = BeginStep();
+  ASSERT_EQ(plan.parts.size(), 1U);
+  EXPECT_EQ(plan.parts[0].sequence->index, 0);
+  EXPECT_EQ(plan.parts[0].num_tokens, 1);
+  EXPECT_TRUE(plan.copies.empty());
+  EndStep(absl::OkStatus());
+  EXPECT_EQ(scheduler_->counts().total_preemptions, 1);
+  Finish();
+  EXPECT_EQ(outcomes_[1].tokens[0].size(), 20U);
+  EXPECT_EQ(outcomes_[1].tokens[1].size(), 20U);
+}
+
+TEST_F(SchedulerTest, OneLongPromptMayWaitAlone) {
+  Start({.max_waiting_tokens = 100});
+  Add(MakeRequest(1, 200, 1));
+  EXPECT_EQ(scheduler_->Add(MakeLive(MakeRequest(2, 1, 1)), now_).code(),
+            absl::StatusCode::kResourceExhausted);
+  Finish();
+  EXPECT_EQ(outcomes_[1].end, FinishReason::kLength);
+}
+
+TEST_F(SchedulerTest, ADeadlineLongAgoEndsARequestAtOnce) {
+  Start({});
+  Add(MakeRequest(1, 10, 2));
+  Finish();  // the pace is known
+  Request late = MakeRequest(2, 10, 2);
+  late.deadline = TimePoint::min();
+  Add(std::move(late));
+  Finish();
+  EXPECT_EQ(outcomes_[2].end, FinishReason::kDeadlineExceeded);
+}
+
 TEST_F(SchedulerTest, TheWatermarkKeepsRoomForThoseThatRun) {
   Start({.num_blocks = 10, .watermark = 0.3});
   Add(MakeRequest(1, 250, 30));  // four blocks, five later
@@ -311,13 +351,11 @@ TEST_F(SchedulerTest, DeadlinesEndRequestsWhereverTheyAre) {
   BeginStep();
   Add(std::move(waiting));
   EndStep(absl::OkStatus());
-  EXPECT_EQ(scheduler_->next_deadline(), TimePoint(milliseconds(25)));
   Finish();
   EXPECT_EQ(outcomes_[1].end, FinishReason::kDeadlineExceeded);
   EXPECT_EQ(outcomes_[1].tokens[0].size(), 6U);
   EXPECT_EQ(outcomes_[2].end, FinishReason::kDeadlineExceeded);
   EXPECT_FALSE(outcomes_[2].admitted);
-  EXPECT_EQ(scheduler_->next_deadline(), TimePoint::max());
 }
 
 TEST_F(SchedulerTest, AFailedStepEndsItsRequestsAndCachesNothing) {

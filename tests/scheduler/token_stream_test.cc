@@ -148,11 +148,8 @@ TEST(TokenStreamTest, TheListenerIsToldOfAdmission) {
   TokenStream stream(MakeRequest(1, 1), [&num_calls](TokenStream&) { ++num_calls; });
   stream.Admit({.cached_tokens = 64});
   EXPECT_EQ(num_calls, 1);
-  std::vector<Item> items;
-  EXPECT_TRUE(stream.Read(absl::ZeroDuration(), items));
-  EXPECT_TRUE(items.empty());
   stream.Write(0, Token(1));
-  EXPECT_EQ(num_calls, 2);
+  EXPECT_EQ(num_calls, 2) << "also when nothing was read on admission";
 }
 
 TEST(TokenStreamTest, TheListenerMayReadInPlace) {
