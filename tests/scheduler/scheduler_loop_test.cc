@@ -362,18 +362,18 @@ TEST_F(SchedulerLoopTest, AnIdleLoopDrainsAndEnds) {
 
 TEST_F(SchedulerLoopTest, DestructionCancelsWhatIsLive) {
   for (int32_t round = 0; round < 20; ++round) {
-    // The first step ends only once the loop was told to stop.
-    std::latch stopping(1);
-    Start(SmallLimits(), {}, [&stopping](const StepReport&) { stopping.wait(); });
+    Gate gate;
+    Start(SmallLimits(), {}, gate.observer());
     std::vector<std::shared_ptr<TokenStream>> streams;
     for (int64_t i = 0; i < 30; ++i) {
       streams.push_back(Submit(MakeRequest(i, 30, 400)));
     }
-    SchedulerLoop* loop = loop_.get();
+    gate.AwaitEntered();
+    SchedulerLoop* loop = loop_.get();  // there until the gate is released
     std::thread stop([this] { loop_.reset(); });
     while (!absl::IsUnavailable(loop->Submit(MakeRequest(99, 1, 1), nullptr).status())) {
     }
-    stopping.count_down();
+    gate.Release();
     stop.join();
     for (const auto& stream : streams) {
       std::vector<TokenStream::Item> items;
