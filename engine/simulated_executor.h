@@ -21,8 +21,7 @@ namespace hadal {
 ///   1. What the block table of a sequence holds before the batch's tokens is one unbroken chain,
 ///      before the step writes and after it.
 ///   2. Where a token is sampled, that chain is the sequence's own tokens: always up to 512 of
-///   them,
-///      at every 16th beyond.
+///      them, at every 16th beyond.
 ///   3. Slots written in a step are distinct and are those of the block table.
 ///   4. Rows that a step did not finish (it failed, or its numbers were not finite) are not read.
 ///
