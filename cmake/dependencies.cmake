@@ -2,7 +2,10 @@
 
 find_package(Threads REQUIRED)
 find_package(absl REQUIRED)                              # Status, FunctionRef, Mutex, flat_hash_map
-find_package(Boost 1.81 REQUIRED COMPONENTS json)        # JSON, parsed without exceptions
+find_package(Boost 1.81 REQUIRED COMPONENTS json context) # JSON without exceptions; HTTP: Asio, Beast
+find_package(OpenSSL REQUIRED)                           # TLS, hashes of keys
+find_package(prometheus-cpp REQUIRED COMPONENTS core)    # metrics
+find_package(yaml-cpp REQUIRED)                          # the configuration file
 find_package(spdlog REQUIRED)                            # logs, as JSON lines
 find_package(CLI11 REQUIRED)                             # command line flags
 if(BUILD_TESTING AND NOT HADAL_FUZZ)

@@ -32,6 +32,13 @@ struct StepReport {
   SchedulerCounts counts;
 };
 
+/// How the loop is getting on.
+struct Heartbeat {
+  int64_t num_steps = 0;  // that have ended
+  bool in_step = false;   // one is under way
+  TimePoint since{};      // when it began, or when the last one ended
+};
+
 /// Drives a Scheduler and an Executor on a thread of its own, `sched`. While a step runs it hands
 /// out the tokens of the step before and takes in what arrived, so that little more than Plan and
 /// Apply stands between two steps. What arrives before a step ends takes part in the next.
@@ -73,6 +80,14 @@ class SchedulerLoop {
   /// Ends a request within one step. Idempotent; unknown and ended ids are ignored, so an id should
   /// not be used again while somebody may still cancel it. Never refused. Any thread.
   void Cancel(RequestId id);
+
+  /// Ends one sequence of a request with kStop, within one step; the others go on. For stop
+  /// strings, which only the server sees. Idempotent; unknown and ended ones are ignored. Any
+  /// thread.
+  void StopSequence(RequestId id, int32_t sequence);
+
+  /// Any thread; never waits.
+  [[nodiscard]] Heartbeat heartbeat() const;
 
   /// From now on Submit answers Unavailable; returns when all live requests and their streams have
   /// ended. Any thread but the loop's: neither `observe` nor a stream's listener may call it.

@@ -1,0 +1,98 @@
+#pragma once
+
+#include <cstdint>
+#include <utility>
+
+#include <absl/base/thread_annotations.h>
+#include <absl/synchronization/mutex.h>
+
+#include "base/clock.h"
+#include "base/status.h"
+
+namespace hadal {
+
+/// What one request takes of the server while it is in it.
+struct Load {
+  int64_t requests = 0;       // sequences: n choices of a prompt count n times
+  int64_t prompt_tokens = 0;  // that no step has begun to compute
+  int64_t body_bytes = 0;     // of its body, until that is read and understood
+};
+
+/// Lets requests in or refuses them, before any work is done for them, and knows how fast the
+/// server drains. Any thread.
+///
+/// Invariants:
+///   1. For each kind of load, what reservations hold never exceeds the limit, except that one
+///      request's prompt_tokens may when no others wait.
+///   2. When no reservation is left, nothing is held.
+class Admission {
+ public:
+  class Reservation;
+
+  /// Borrows the clock.
+  Admission(const Load& limits, const Clock& clock);
+  Admission(const Admission&) = delete;
+  Admission& operator=(const Admission&) = delete;
+
+  /// All of `load` or nothing. ResourceExhausted naming the limit; Unavailable once draining.
+  absl::StatusOr<Reservation> Reserve(const Load& load);
+
+  /// From now on Reserve answers Unavailable.
+  void BeginDrain();
+
+  /// After how many seconds a refused client should try again: what waits, by the measured rate at
+  /// which requests end and prompts are begun. In [1, 60].
+  [[nodiscard]] int64_t RetryAfterSeconds() const;
+
+  [[nodiscard]] Load held() const;
+  [[nodiscard]] const Load& limits() const { return limits_; }
+
+ private:
+  // Units that leave, a second: an average in which old ones count less and less.
+  class Rate {
+   public:
+    void Add(int64_t units, TimePoint now);
+    [[nodiscard]] double PerSecond(TimePoint now) const;
+
+   private:
+    double sum_ = 0;  // decayed
+    double weight_ = 0;
+    TimePoint last_{};
+  };
+
+  absl::Status Change(const Load& from, const Load& to);
+  void Release(const Load& load);
+
+  const Load limits_;
+  const Clock& clock_;
+  mutable absl::Mutex mutex_;
+  Load held_ ABSL_GUARDED_BY(mutex_);
+  Rate requests_ ABSL_GUARDED_BY(mutex_);
+  Rate prompt_tokens_ ABSL_GUARDED_BY(mutex_);
+  bool draining_ ABSL_GUARDED_BY(mutex_) = false;
+};
+
+/// A share of the server, given back when it ends. Movable. One thread at a time.
+class Admission::Reservation {
+ public:
+  Reservation() = default;
+  Reservation(Reservation&& other) noexcept
+      : admission_(std::exchange(other.admission_, nullptr)), load_(other.load_) {}
+  Reservation& operator=(Reservation&& other) noexcept;
+  ~Reservation();
+
+  [[nodiscard]] const Load& load() const { return load_; }
+
+  /// Holds `load` from now on. More than before: ResourceExhausted when a limit is reached, and
+  /// nothing changes.
+  absl::Status Change(const Load& load);
+
+ private:
+  friend class Admission;
+  Reservation(Admission& admission, const Load& load) : admission_(&admission), load_(load) {}
+
+  Admission* admission_ = nullptr;
+  Load load_;
+};
+
+}  // namespace hadal

@@ -1,0 +1,90 @@
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <vector>
+
+#include "base/clock.h"
+#include "base/status.h"
+#include "scheduler/scheduler_loop.h"
+#include "server/generation/admission.h"
+#include "server/generation/choice.h"
+#include "server/generation/generation_event.h"
+#include "server/generation/generation_params.h"
+#include "server/generation/served_model.h"
+#include "server/operations/server_metrics.h"
+
+namespace hadal {
+
+/// What generations share.
+struct GenerationContext {
+  const ServedModel& model;
+  SchedulerLoop& loop;
+  const Clock& clock;
+  ServerMetrics& metrics;
+  CacheSharing cache_sharing = CacheSharing::kWithinTenant;
+  Duration request_timeout = std::chrono::seconds(600);  // for requests that name none
+};
+
+/// Whether an answer is taken apart into reasoning, content and tool calls, or is plain text.
+enum class AnswerKind : int8_t { kChat, kText };
+
+/// One prompt and its choices, from submission to the last token: text instead of tokens, stop
+/// strings heeded, times measured. Belongs to one thread at a time. When it goes before its end the
+/// request is cancelled, and what it holds of the server is given back as soon as the scheduler is
+/// done with it.
+class Generation {
+ public:
+  struct Args {
+    const GenerationContext& context;  // outlives the generation
+    Prompt prompt;
+    const GenerationParams& params;
+    AnswerKind kind;
+    TenantId tenant;
+    TimePoint arrival;                   // of the request
+    Admission::Reservation reservation;  // n requests and the prompt's tokens
+    std::function<void()> on_news;  // on the scheduler's thread: Read has something, or the cache
+                                    // report is known; must not wait
+  };
+
+  /// OutOfRange when the prompt leaves no room in the context; InvalidArgument, naming the field,
+  /// for other parameters that cannot be; the errors of SchedulerLoop::Submit.
+  static absl::StatusOr<std::unique_ptr<Generation>> Start(Args args);
+
+  Generation(const Generation&) = delete;
+  Generation& operator=(const Generation&) = delete;
+  ~Generation();
+
+  /// Appends what is new, never waiting. False once all choices have ended.
+  bool Read(std::vector<ChoiceDelta>& deltas);
+
+  /// So far. The cache report is void until `admitted()`.
+  [[nodiscard]] const Usage& usage() const { return usage_; }
+  [[nodiscard]] bool admitted() const { return admitted_; }
+
+  /// OK, or why the choices ended that did not end regularly: DeadlineExceeded, Cancelled,
+  /// Internal.
+  [[nodiscard]] const absl::Status& failure() const { return failure_; }
+
+ private:
+  struct Shared;
+
+  Generation(const Args& args, RequestId id, std::vector<Choice> choices);
+
+  void Take(const TokenStream::Item& item, TimePoint now, ChoiceDelta& delta);
+  void ReportTimes();
+
+  const GenerationContext& context_;
+  const RequestId id_;
+  const TimePoint arrival_;
+  std::shared_ptr<TokenStream> stream_;
+  std::vector<Choice> choices_;
+  std::vector<TokenStream::Item> items_;
+  Usage usage_;
+  bool admitted_ = false;
+  bool ended_ = false;
+  absl::Status failure_;
+};
+
+}  // namespace hadal

@@ -1,0 +1,57 @@
+#pragma once
+
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/status.h"
+#include "engine/text/chat/prompt_encoder.h"
+#include "engine/text/tokenizer.h"
+
+namespace hadal {
+
+/// A prompt as tokens, and where it leaves the model.
+struct Prompt {
+  std::vector<TokenId> tokens;
+  PromptState state = PromptState::kContent;
+};
+
+/// The text side of the model that is served. Immutable; any thread.
+class ServedModel {
+ public:
+  struct Args {
+    std::vector<std::string> names;    // what clients call it; at least one
+    const Tokenizer& tokenizer;        // borrowed
+    std::optional<ChatFormat> format;  // nothing: no chats
+    std::optional<TokenId> bos;        // begins plain text
+    std::vector<TokenId> eos;          // end an answer
+    int64_t vocab_size = 0;            // of the model
+    int64_t max_tokens = 0;            // prompt and answer
+  };
+
+  explicit ServedModel(Args args);
+
+  /// NotFound unless `name` is one of the model's; the empty one is.
+  [[nodiscard]] absl::Status CheckName(std::string_view name) const;
+  [[nodiscard]] const std::vector<std::string>& names() const { return args_.names; }
+  [[nodiscard]] const Tokenizer& tokenizer() const { return args_.tokenizer; }
+  [[nodiscard]] std::optional<ChatFormat> format() const { return args_.format; }
+  [[nodiscard]] const std::vector<TokenId>& eos() const { return args_.eos; }
+  [[nodiscard]] int64_t vocab_size() const { return args_.vocab_size; }
+  [[nodiscard]] int64_t max_tokens() const { return args_.max_tokens; }
+
+  /// InvalidArgument, naming the field, for what the model's format cannot say, OutOfRange when
+  /// text is longer than any prompt that fits can be. Unimplemented without a chat format.
+  [[nodiscard]] absl::StatusOr<Prompt> EncodeChat(const ChatRequest& chat) const;
+  [[nodiscard]] absl::StatusOr<Prompt> EncodeText(std::string_view text) const;
+  [[nodiscard]] absl::StatusOr<Prompt> EncodeFill(std::string_view prefix,
+                                                  std::string_view suffix) const;
+  /// Checks that ids are in the vocabulary.
+  [[nodiscard]] absl::StatusOr<Prompt> TakeIds(std::vector<TokenId> ids) const;
+
+ private:
+  Args args_;
+};
+
+}  // namespace hadal

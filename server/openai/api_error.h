@@ -1,0 +1,46 @@
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+
+#include <boost/json/value.hpp>
+
+#include "base/status.h"
+
+namespace hadal {
+
+/// An error as the OpenAI API words it.
+struct ApiError {
+  int32_t http_status = 500;
+  std::string type;   // "invalid_request_error", "server_error", …
+  std::string code;   // empty: null
+  std::string param;  // the field at fault; empty: null
+  std::string message;
+  bool may_retry = false;                // false sends "x-should-retry: false"
+  std::optional<int64_t> retry_after_s;  // sent as Retry-After
+};
+
+/// The one table from Status to HTTP. The path before the first ": " of an InvalidArgument becomes
+/// `param` when it has no blank in it. Messages of internal errors are not passed on.
+///
+///   InvalidArgument     400 invalid_request_error
+///   OutOfRange          400 invalid_request_error, context_length_exceeded
+///   Unimplemented       400 invalid_request_error, unsupported_value
+///   Unauthenticated     401 invalid_request_error, invalid_api_key
+///   PermissionDenied    403 invalid_request_error, forbidden
+///   NotFound            404 invalid_request_error, model_not_found
+///   ResourceExhausted   429 rate_limit_error, rate_limit_exceeded; may be tried again
+///   Unavailable         503 server_error, unavailable; may be tried again
+///   DeadlineExceeded    504 server_error, timeout; may be tried again
+///   all others          500 server_error, internal_error
+ApiError ApiErrorOf(const absl::Status& status);
+
+/// One that only HTTP knows: 400, 403, 404, 405, 408, 413, 415, 431, 500, 503, 505.
+ApiError ApiErrorOf(int32_t http_status, std::string_view message);
+
+/// {"error": {"message", "type", "param", "code"}}, all four always.
+std::string ToJson(const ApiError& error);
+
+}  // namespace hadal

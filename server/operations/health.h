@@ -1,0 +1,67 @@
+#pragma once
+
+#include <functional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include <absl/base/thread_annotations.h>
+#include <absl/synchronization/mutex.h>
+
+namespace hadal {
+
+/// The life of the server, forward only.
+enum class ServerPhase : int8_t {
+  kStarting,  // weights are being read
+  kServing,
+  kDraining,  // no more requests are taken; those taken are finished
+  kAborting,  // those taken are ended at once
+};
+
+/// "starting", "serving", "draining", "aborting".
+std::string_view NameOf(ServerPhase phase);
+
+/// What the probes say. Any thread.
+class Health {
+ public:
+  /// One line of a verbose answer.
+  struct Check {
+    std::string name;
+    bool ok = true;
+    std::string detail;
+  };
+
+  [[nodiscard]] ServerPhase phase() const;
+  void SetPhase(ServerPhase phase);  // ignored unless it goes forward
+
+  void SetLoadProgress(int64_t done_bytes, int64_t total_bytes);
+
+  /// The engine makes no progress: not live any more. For good.
+  void SetStuck(std::string why);
+
+  /// Asked for each verbose answer; borrows nothing that ends before the server does.
+  void AddCheck(std::function<Check()> check);
+
+  /// Whether the probe passes, and its body: one line, or with `verbose` one for each check.
+  struct Answer {
+    bool ok = true;
+    std::string body;
+  };
+  [[nodiscard]] Answer Live() const;               // not stuck
+  [[nodiscard]] Answer Ready(bool verbose) const;  // serving and not stuck
+  [[nodiscard]] Answer Started() const;            // past kStarting; before, the share loaded
+
+  /// Called with each new phase, and when stuck, on the thread that changed it.
+  void AddListener(std::function<void()> listener);
+
+ private:
+  mutable absl::Mutex mutex_;
+  ServerPhase phase_ ABSL_GUARDED_BY(mutex_) = ServerPhase::kStarting;
+  int64_t done_bytes_ ABSL_GUARDED_BY(mutex_) = 0;
+  int64_t total_bytes_ ABSL_GUARDED_BY(mutex_) = 0;
+  std::string stuck_ ABSL_GUARDED_BY(mutex_);  // why; empty: it is not
+  std::vector<std::function<Check()>> checks_ ABSL_GUARDED_BY(mutex_);
+  std::vector<std::function<void()>> listeners_ ABSL_GUARDED_BY(mutex_);
+};
+
+}  // namespace hadal
