@@ -15,7 +15,10 @@ absl::Status Mailbox::Submit(std::unique_ptr<LiveRequest> request) {
   const absl::MutexLock lock(&mutex_);
   RETURN_IF_ERROR(CheckRoomLocked(id, num_tokens));
   num_waiting_tokens_ += num_tokens;
-  live_.emplace(id, Live{.num_waiting_tokens = num_tokens, .cancelled = false});
+  live_.emplace(id,
+                Live{.num_waiting_tokens = num_tokens,
+                     .cancelled = false,
+                     .stopped = std::vector<bool>(request->sequences.size())});
   messages_.emplace_back(SubmitRequest{std::move(request)});
   return absl::OkStatus();
 }
@@ -51,6 +54,20 @@ void Mailbox::Cancel(RequestId id) {
   const auto found = live_.find(id);
   if (found != live_.end()) {
     CancelLocked(id, found->second);
+  }
+}
+
+void Mailbox::StopSequence(RequestId id, int32_t sequence) {
+  const absl::MutexLock lock(&mutex_);
+  const auto found = live_.find(id);
+  if (found == live_.end() || found->second.cancelled) {
+    return;
+  }
+  std::vector<bool>& stopped = found->second.stopped;
+  const auto at = static_cast<size_t>(sequence);
+  if (sequence >= 0 && at < stopped.size() && !stopped[at]) {
+    stopped[at] = true;
+    messages_.emplace_back(StopSequenceRequest{.id = id, .sequence = sequence});
   }
 }
 

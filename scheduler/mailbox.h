@@ -27,13 +27,20 @@ struct CancelRequest {
   RequestId id;
 };
 
+/// One sequence of a live request to end with kStop. Comes after its SubmitRequest.
+struct StopSequenceRequest {
+  RequestId id;
+  int32_t sequence;
+};
+
 /// No SubmitRequest follows: FinishDrain is to be called when all requests have ended.
 struct DrainRequest {};
 
 /// Nothing follows, and all live requests have been cancelled: the loop is to end with the last.
 struct StopRequest {};
 
-using Message = std::variant<SubmitRequest, CancelRequest, DrainRequest, StopRequest>;
+using Message =
+    std::variant<SubmitRequest, CancelRequest, StopSequenceRequest, DrainRequest, StopRequest>;
 
 /// What any thread has to say to the loop's thread, and the one place where requests are let in or
 /// refused: under one lock a request gets its id, one of max_requests places and its prompt's share
@@ -44,9 +51,10 @@ using Message = std::variant<SubmitRequest, CancelRequest, DrainRequest, StopReq
 ///   1. Live: submitted and not forgotten. At most max_requests are, with distinct ids.
 ///   2. Prompts of live requests that are not admitted have at most max_waiting_tokens together, or
 ///      there is only one.
-///   3. Bounded, whatever callers do: holds at most one SubmitRequest and one CancelRequest for
-///      each live request, one CancelRequest for each forgotten since Take, and one each of the
-///      others. A cancel that comes too late stands before any submit with the same id.
+///   3. Bounded, whatever callers do: holds at most one SubmitRequest, one CancelRequest and one
+///      StopSequenceRequest for each sequence of a live request; the latter two also of requests
+///      forgotten since Take; and one each of the others. What comes too late stands before any
+///      submit with the same id. No StopSequenceRequest follows the CancelRequest of its request.
 class Mailbox {
  public:
   explicit Mailbox(const Limits& limits);
@@ -64,6 +72,10 @@ class Mailbox {
 
   /// Never refused; ids that are not live, or are cancelled already, leave no message.
   void Cancel(RequestId id);
+
+  /// Never refused; leaves no message for a sequence that is stopped already, or unknown, or of a
+  /// request that is not live or cancelled already.
+  void StopSequence(RequestId id, int32_t sequence);
 
   /// Refuses submits from now on and waits until the loop has called FinishDrain.
   void Drain();
@@ -94,6 +106,7 @@ class Mailbox {
   struct Live {
     int64_t num_waiting_tokens;  // 0 once admitted
     bool cancelled;
+    std::vector<bool> stopped;  // [num_sequences]
   };
 
   void CancelLocked(RequestId id, Live& live) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);

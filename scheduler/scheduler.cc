@@ -28,17 +28,6 @@ void Remove(const Sequence& sequence, std::vector<Sequence*>& sequences) {
   sequences.erase(std::next(found).base());
 }
 
-// Of max_running_sequences: before the fork, the leader stands for all of its request.
-int64_t NumSlots(const LiveRequest& request) {
-  return request.forked ? 1 : std::ssize(request.sequences);
-}
-
-// Samples that a part yields, as BuildStepInput asks for them.
-int64_t NumSamples(const StepPlan::Part& part) {
-  return part.num_tokens < part.sequence->num_missing_tokens() ? 0
-                                                               : NumSlots(*part.sequence->request);
-}
-
 }  // namespace
 
 Scheduler::Scheduler(const Limits& limits)
@@ -97,6 +86,19 @@ void Scheduler::Cancel(RequestId id) {
     found->second->ending = FinishReason::kCancelled;
   } else {
     EndRequest(*found->second, FinishReason::kCancelled);
+  }
+}
+
+void Scheduler::StopSequence(RequestId id, int32_t sequence) {
+  const auto found = live_.find(id);
+  if (found == live_.end() || found->second->ending.has_value() || sequence < 0 ||
+      sequence >= found->second->request.num_sequences) {
+    return;
+  }
+  LiveRequest& request = *found->second;
+  request.sequences[static_cast<size_t>(sequence)].stopping = true;
+  if (!request.in_plan) {
+    EndStopped(request);
   }
 }
 
@@ -182,7 +184,7 @@ void Scheduler::AgePreempted(TimePoint now) {
 // what ValidateRequest let through is admitted in the end.
 bool Scheduler::Admit(Sequence& sequence, Budget& budget) {
   LiveRequest& request = *sequence.request;
-  if (num_slots_ + NumSlots(request) > limits_.max_running_sequences) {
+  if (num_slots_ + request.num_slots() > limits_.max_running_sequences) {
     return false;
   }
   // 1. What is cached. The last token is always computed: its logits are needed.
@@ -226,7 +228,7 @@ bool Scheduler::Admit(Sequence& sequence, Budget& budget) {
     counts_.total_cached_tokens += request.cache.cached_tokens;
     events_.push_back({.kind = Event::Kind::kAdmitted, .request = &request});
   }
-  num_slots_ += NumSlots(request);
+  num_slots_ += request.num_slots();
   StartRunning(sequence);
   AddPart(sequence, budget);
   return true;
@@ -289,119 +291,6 @@ void Scheduler::Preempt(Sequence& sequence) {
   ++counts_.total_preemptions;
 }
 
-void Scheduler::Apply(const absl::Status& status, const StepOutput& output, TimePoint now) {
-  CHECK(plan_is_open_);
-  plan_is_open_ = false;
-  ++counts_.total_steps;
-  // 1. What each part computed. A request that is ending gets no more tokens.
-  int64_t first_sample = 0;
-  for (size_t i = 0; i < plan_.parts.size(); ++i) {
-    const StepPlan::Part& part = plan_.parts[i];
-    LiveRequest& request = *part.sequence->request;
-    request.in_plan = false;
-    const int64_t num_samples = NumSamples(part);
-    if (!status.ok() || output.health[i] == RowHealth::kNotFinite) {
-      request.ending = request.ending.value_or(FinishReason::kFailed);
-    } else {
-      ApplyPart(part,
-                std::span(output.samples)
-                    .subspan(static_cast<size_t>(first_sample), static_cast<size_t>(num_samples)));
-    }
-    first_sample += num_samples;
-  }
-  // 2. The end of those that failed or were cancelled meanwhile.
-  for (const StepPlan::Part& part : plan_.parts) {
-    LiveRequest& request = *part.sequence->request;
-    if (request.ending.has_value() && part.sequence->state != SequenceState::kEnded) {
-      EndRequest(request, *request.ending);
-    }
-  }
-  if (status.ok()) {
-    pace_.Observe({.num_tokens = plan_.num_tokens,
-                   .num_chunk_tokens = num_chunk_tokens_,
-                   .time = now - planned_at_});
-  }
-}
-
-void Scheduler::ApplyPart(const StepPlan::Part& part, std::span<const SampledToken> samples) {
-  Sequence& sequence = *part.sequence;
-  LiveRequest& request = *sequence.request;
-  sequence.num_computed_tokens += part.num_tokens;
-  KeepFullBlocks(sequence);
-  if (samples.empty() || request.ending.has_value()) {
-    return;
-  }
-  if (request.forked) {
-    TakeToken(sequence, samples.front());
-    return;
-  }
-  Fork(request);
-  for (size_t i = 0; i < samples.size(); ++i) {
-    TakeToken(request.sequences[i], samples[i]);
-  }
-}
-
-// Puts newly computed full blocks into the prefix cache. Where another sequence computed the same
-// tokens first, its block takes the place of this one's, so that equal prompts share memory.
-void Scheduler::KeepFullBlocks(Sequence& sequence) {
-  const int64_t num_full = sequence.num_computed_tokens / kBlockSize;
-  for (int64_t i = sequence.num_findable_blocks; i < num_full; ++i) {
-    const auto at = static_cast<size_t>(i);
-    const std::optional<BlockId> kept =
-        cache_.Insert({.parent = i == 0 ? std::nullopt : std::optional(sequence.blocks[at - 1]),
-                       .salt = SaltOf(sequence.request->request),
-                       .hash = sequence.hashes[at],
-                       .tokens = std::span(sequence.tokens)
-                                     .subspan(at * static_cast<size_t>(kBlockSize),
-                                              static_cast<size_t>(kBlockSize)),
-                       .block = sequence.blocks[at]});
-    if (!kept.has_value()) {
-      return;
-    }
-    if (*kept != sequence.blocks[at]) {
-      pool_.AddRef(*kept);
-      pool_.Release(sequence.blocks[at]);
-      sequence.blocks[at] = *kept;
-    }
-    sequence.num_findable_blocks = i + 1;
-  }
-}
-
-// The prompt is computed: the other sequences begin, on the same blocks.
-void Scheduler::Fork(LiveRequest& request) {
-  request.forked = true;
-  const Sequence& leader = request.leader();
-  for (size_t i = 1; i < request.sequences.size(); ++i) {
-    Sequence& sequence = request.sequences[i];
-    sequence.tokens.assign(leader.tokens.begin(), leader.tokens.end());
-    sequence.hashes.assign(leader.hashes.begin(), leader.hashes.end());
-    sequence.blocks.assign(leader.blocks.begin(), leader.blocks.end());
-    sequence.num_computed_tokens = leader.num_computed_tokens;
-    sequence.num_findable_blocks = leader.num_findable_blocks;
-    for (const BlockId block : sequence.blocks) {
-      pool_.AddRef(block);
-    }
-    StartRunning(sequence);
-  }
-}
-
-void Scheduler::TakeToken(Sequence& sequence, const SampledToken& sampled) {
-  LiveRequest& request = *sequence.request;
-  const std::vector<TokenId>& stops = request.request.stop_token_ids;
-  sequence.Append(sampled.token);
-  ++counts_.total_generated_tokens;
-  events_.push_back({.kind = Event::Kind::kToken,
-                     .request = &request,
-                     .sequence = sequence.index,
-                     .token = &sampled});
-  if (std::find(stops.begin(), stops.end(), sampled.token) != stops.end()) {
-    EndSequence(sequence, FinishReason::kStop);
-  } else if (sequence.num_tokens() - request.num_prompt_tokens() ==
-             request.request.max_new_tokens) {
-    EndSequence(sequence, FinishReason::kLength);
-  }
-}
-
 void Scheduler::StartRunning(Sequence& sequence) {
   sequence.state = SequenceState::kRunning;
   InsertInOrder(sequence, running_);
@@ -409,7 +298,7 @@ void Scheduler::StartRunning(Sequence& sequence) {
 
 void Scheduler::StopRunning(Sequence& sequence) {
   Remove(sequence, running_);
-  num_slots_ -= NumSlots(*sequence.request);
+  num_slots_ -= sequence.request->num_slots();
 }
 
 // The last block first: of those that stay cached, it gives way first.
@@ -459,6 +348,23 @@ void Scheduler::EndRequest(LiveRequest& request, FinishReason reason) {
   for (Sequence& sequence : request.sequences) {
     if (sequence.state != SequenceState::kEnded) {
       EndSequence(sequence, reason);
+    }
+  }
+}
+
+// Before the fork the leader computes the prompt for all others: until then only stopping all of
+// them ends anything.
+void Scheduler::EndStopped(LiveRequest& request) {
+  const auto goes_on = [](const Sequence& s) {
+    return s.state != SequenceState::kEnded && !s.stopping;
+  };
+  if (std::none_of(request.sequences.begin(), request.sequences.end(), goes_on)) {
+    EndRequest(request, FinishReason::kStop);
+    return;
+  }
+  for (Sequence& sequence : request.sequences) {
+    if (request.forked && sequence.stopping && sequence.state != SequenceState::kEnded) {
+      EndSequence(sequence, FinishReason::kStop);
     }
   }
 }

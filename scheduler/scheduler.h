@@ -80,6 +80,11 @@ class Scheduler {
   /// Ends a request: at once, or when the step that it takes part in ends. Unknown ids are ignored.
   void Cancel(RequestId id);
 
+  /// Ends one sequence of a request with kStop, as Cancel ends all: at once, when the step ends
+  /// that its request takes part in, or, before the fork, with it. It gets no more tokens; the
+  /// others go on. Ids and sequences that are unknown or ended are ignored.
+  void StopSequence(RequestId id, int32_t sequence);
+
   /// What to do next; empty when nothing can be done. The plan is valid until Apply. REQUIRES: the
   /// last plan was empty or has been applied.
   const StepPlan& Plan(TimePoint now);
@@ -128,6 +133,7 @@ class Scheduler {
   void ReleaseBlocks(Sequence& sequence);
   void EndSequence(Sequence& sequence, FinishReason reason);
   void EndRequest(LiveRequest& request, FinishReason reason);
+  void EndStopped(LiveRequest& request);
 
   const Limits limits_;
   BlockPool pool_;

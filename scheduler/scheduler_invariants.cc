@@ -55,9 +55,12 @@ void Scheduler::CheckInvariants() const {
     CHECK(!request->in_plan && !request->ending.has_value());
     num_deadlines += request->request.deadline != TimePoint::max() ? 1 : 0;
     bool is_live = false;
+    bool goes_on = false;
     for (const Sequence& sequence : request->sequences) {
       CheckSequence(sequence);
       is_live |= sequence.state != SequenceState::kEnded;
+      goes_on |= sequence.state != SequenceState::kEnded && !sequence.stopping;
+      CHECK(!sequence.stopping || sequence.state == SequenceState::kEnded || !request->forked);
       const bool is_leader = &sequence == &request->sequences.front();
       CHECK(request->forked ? sequence.state != SequenceState::kWaiting
                             : is_leader || sequence.state == SequenceState::kWaiting);
@@ -65,13 +68,13 @@ void Scheduler::CheckInvariants() const {
       num_preempted += sequence.state == SequenceState::kPreempted ? 1 : 0;
       if (sequence.state == SequenceState::kRunning) {
         ++num_running;
-        num_slots += request->forked ? 1 : std::ssize(request->sequences);
+        num_slots += request->num_slots();
       }
       for (const BlockId block : sequence.blocks) {
         ++owners[static_cast<size_t>(block)];
       }
     }
-    CHECK(is_live);
+    CHECK(is_live && goes_on);
   }
   CHECK_EQ(num_waiting, waiting_.size());
   CHECK_EQ(num_running, std::ssize(running_));

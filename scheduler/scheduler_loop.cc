@@ -27,6 +27,7 @@ SchedulerLoop::SchedulerLoop(Args args)
       clock_(args.clock),
       observe_(std::move(args.observe)),
       mailbox_(limits_),
+      beat_(2 * clock_.Now().time_since_epoch().count()),
       scheduler_(limits_),
       input_(ReserveStepInput(limits_)) {
   output_.health.reserve(static_cast<size_t>(limits_.max_running_sequences));
@@ -54,6 +55,17 @@ absl::StatusOr<std::shared_ptr<TokenStream>> SchedulerLoop::Submit(Request reque
 
 void SchedulerLoop::Cancel(RequestId id) {
   mailbox_.Cancel(id);
+}
+
+void SchedulerLoop::StopSequence(RequestId id, int32_t sequence) {
+  mailbox_.StopSequence(id, sequence);
+}
+
+Heartbeat SchedulerLoop::heartbeat() const {
+  const Duration::rep beat = beat_.load(std::memory_order_acquire);
+  return {.num_steps = num_steps_.load(std::memory_order_relaxed),
+          .in_step = beat % 2 != 0,
+          .since = TimePoint(Duration(beat / 2))};
 }
 
 void SchedulerLoop::Drain() {
@@ -86,6 +98,7 @@ bool SchedulerLoop::RunOnce() {
 }
 
 void SchedulerLoop::RunStep(const StepPlan& plan, TimePoint begin) {
+  Beat(StepState::kInStep, begin);
   StepReport report;
   report.num_tokens = plan.num_tokens;
   report.num_sequences = std::ssize(plan.parts);
@@ -101,6 +114,8 @@ void SchedulerLoop::RunStep(const StepPlan& plan, TimePoint begin) {
   const TimePoint apply_begin = clock_.Now();
   scheduler_.Apply(status, output_, apply_begin);
   const TimePoint end = clock_.Now();
+  num_steps_.fetch_add(1, std::memory_order_relaxed);
+  Beat(StepState::kBetweenSteps, end);
   report.apply_time = end - apply_begin;
   report.step_time = end - begin;
   report.failed = !status.ok();
@@ -121,6 +136,11 @@ void SchedulerLoop::RunStep(const StepPlan& plan, TimePoint begin) {
   }
 }
 
+void SchedulerLoop::Beat(StepState state, TimePoint time) {
+  beat_.store(2 * time.time_since_epoch().count() + (state == StepState::kInStep ? 1 : 0),
+              std::memory_order_release);
+}
+
 void SchedulerLoop::TakeMessages(absl::Duration timeout) {
   mailbox_.Take(timeout, messages_);
   for (Message& message : messages_) {
@@ -128,6 +148,8 @@ void SchedulerLoop::TakeMessages(absl::Duration timeout) {
       Add(std::move(submit->request));
     } else if (const auto* cancel = std::get_if<CancelRequest>(&message)) {
       scheduler_.Cancel(cancel->id);
+    } else if (const auto* stop = std::get_if<StopSequenceRequest>(&message)) {
+      scheduler_.StopSequence(stop->id, stop->sequence);
     } else {
       draining_ = true;
       stopping_ = stopping_ || std::holds_alternative<StopRequest>(message);

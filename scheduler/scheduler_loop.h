@@ -1,5 +1,7 @@
 #pragma once
 
+#include <atomic>
+#include <cstdint>
 #include <functional>
 #include <memory>
 #include <thread>
@@ -34,9 +36,9 @@ struct StepReport {
 
 /// How the loop is getting on.
 struct Heartbeat {
-  int64_t num_steps = 0;  // that have ended
+  int64_t num_steps = 0;  // that have ended, at least
   bool in_step = false;   // one is under way
-  TimePoint since{};      // when it began, or when the last one ended
+  TimePoint since{};      // when it began, or when the last one ended, or the loop was made
 };
 
 /// Drives a Scheduler and an Executor on a thread of its own, `sched`. While a step runs it hands
@@ -86,7 +88,7 @@ class SchedulerLoop {
   /// thread.
   void StopSequence(RequestId id, int32_t sequence);
 
-  /// Any thread; never waits.
+  /// How things stood a moment ago. Any thread; never waits.
   [[nodiscard]] Heartbeat heartbeat() const;
 
   /// From now on Submit answers Unavailable; returns when all live requests and their streams have
@@ -94,12 +96,15 @@ class SchedulerLoop {
   void Drain();
 
  private:
+  enum class StepState : int8_t { kBetweenSteps, kInStep };
+
   explicit SchedulerLoop(Args args);
 
   // All below on the loop's thread.
   void Run();
   bool RunOnce();
   void RunStep(const StepPlan& plan, TimePoint begin);
+  void Beat(StepState state, TimePoint time);
   void TakeMessages(absl::Duration timeout);
   void Add(std::unique_ptr<LiveRequest> request);
   void Deliver();
@@ -110,6 +115,11 @@ class SchedulerLoop {
   const Clock& clock_;
   const std::function<void(const StepReport&)> observe_;
   Mailbox mailbox_;
+
+  // Written by the loop's thread, read by any. `beat_` has the time since the clock's epoch, times
+  // two, plus one in a step, so that a reader never sees the time of one state with another.
+  std::atomic<Duration::rep> beat_;
+  std::atomic<int64_t> num_steps_ = 0;
 
   // The loop's thread's.
   Scheduler scheduler_;

@@ -35,6 +35,7 @@ struct Sequence {
   std::vector<BlockId> blocks;      // block i holds positions from i * kBlockSize
   std::vector<uint64_t> hashes;     // of the full blocks of tokens
   int64_t num_findable_blocks = 0;  // leading blocks that are in the prefix cache
+  bool stopping = false;            // gets no more tokens; ends with its step, or where it forks
 
   [[nodiscard]] int64_t num_tokens() const { return std::ssize(tokens); }
   [[nodiscard]] int64_t num_missing_tokens() const { return num_tokens() - num_computed_tokens; }
@@ -50,6 +51,8 @@ struct LiveRequest {
 
   [[nodiscard]] Sequence& leader() { return sequences.front(); }
   [[nodiscard]] int64_t num_prompt_tokens() const { return std::ssize(request.prompt); }
+  /// Of max_running_sequences, for a sequence that runs: before the fork the leader stands for all.
+  [[nodiscard]] int64_t num_slots() const { return forked ? 1 : std::ssize(sequences); }
   /// What it may cost at most, in tokens of all sequences.
   [[nodiscard]] int64_t max_cost_tokens() const;
 

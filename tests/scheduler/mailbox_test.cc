@@ -114,6 +114,36 @@ TEST(MailboxTest, CancelsDoNotPileUp) {
   EXPECT_EQ(TakeAll(mailbox).size(), 2U);
 }
 
+TEST(MailboxTest, ASequenceIsStoppedOnce) {
+  Mailbox mailbox(MakeLimits(10, 100));
+  Request two = MakeRequest(1, 1)->request;
+  two.num_sequences = 2;
+  ASSERT_TRUE(mailbox.Submit(std::make_unique<LiveRequest>(std::move(two))).ok());
+  for (int32_t i = 0; i < 1000; ++i) {
+    mailbox.StopSequence(RequestId{1}, i);  // there are two
+    mailbox.StopSequence(RequestId{1}, 1);
+    mailbox.StopSequence(RequestId{1}, -i);
+    mailbox.StopSequence(RequestId{2}, 0);  // not live
+  }
+  const std::vector<Message> messages = TakeAll(mailbox);
+  ASSERT_EQ(messages.size(), 3U);
+  EXPECT_TRUE(IsSubmit(messages[0], 1));
+  for (int32_t i = 0; i < 2; ++i) {
+    const auto* stop = std::get_if<StopSequenceRequest>(&messages[static_cast<size_t>(1 + i)]);
+    ASSERT_NE(stop, nullptr);
+    EXPECT_EQ(stop->id, RequestId{1});
+    EXPECT_EQ(stop->sequence, i);
+  }
+  mailbox.StopSequence(RequestId{1}, 0);
+  EXPECT_TRUE(TakeAll(mailbox).empty());
+  mailbox.Forget(RequestId{1});
+
+  ASSERT_TRUE(mailbox.Submit(MakeRequest(1, 1)).ok());
+  mailbox.Cancel(RequestId{1});
+  mailbox.StopSequence(RequestId{1}, 0);
+  EXPECT_EQ(TakeAll(mailbox).size(), 2U) << "what is cancelled need not stop";
+}
+
 TEST(MailboxTest, DrainRefusesAndWaitsForTheLoop) {
   Mailbox mailbox(MakeLimits(10, 100));
   ASSERT_TRUE(mailbox.Submit(MakeRequest(1, 1)).ok());
@@ -184,6 +214,7 @@ TEST(MailboxTest, ABurstNeverExceedsTheLimits) {
         } else {
           EXPECT_EQ(status.code(), absl::StatusCode::kResourceExhausted);
         }
+        mailbox.StopSequence(RequestId{id}, 0);
         mailbox.Cancel(RequestId{id});
       }
       ++num_done;
@@ -197,12 +228,12 @@ TEST(MailboxTest, ABurstNeverExceedsTheLimits) {
   while (!done) {
     done = num_done == kNumThreads;
     mailbox.Take(absl::Milliseconds(1), messages);
-    EXPECT_LE(std::ssize(messages), 3 * kMaxRequests);  // with cancels of forgotten ones
+    EXPECT_LE(std::ssize(messages), 5 * kMaxRequests);  // with those to forgotten ones
     for (Message& message : messages) {
       if (auto* submit = std::get_if<SubmitRequest>(&message)) {
         live.push_back(std::move(submit->request));
         ++num_arrived;
-      } else {
+      } else if (std::holds_alternative<CancelRequest>(message)) {
         ++num_cancelled;
       }
     }

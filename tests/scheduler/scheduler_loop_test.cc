@@ -280,6 +280,29 @@ TEST_F(SchedulerLoopTest, CancelEndsWithinAStep) {
   EXPECT_EQ(num_ends, 3);
 }
 
+TEST_F(SchedulerLoopTest, AStoppedSequenceEndsWithinAStepAndTheOthersGoOn) {
+  Gate gate;
+  Start(SmallLimits(), {}, gate.observer());
+  Request request = MakeRequest(1, 3, 50);
+  request.num_sequences = 3;
+  const std::shared_ptr<TokenStream> stream = Submit(request);
+  gate.AwaitEntered();  // each has its first token
+  loop_->StopSequence(RequestId{1}, 1);
+  loop_->StopSequence(RequestId{1}, 1);
+  loop_->StopSequence(RequestId{1}, 3);
+  loop_->StopSequence(RequestId{2}, 0);
+  gate.Release();
+  const Continuation read = ReadAll(*stream, 3);
+  loop_->StopSequence(RequestId{1}, 0);
+  loop_.reset();  // calls what is on this stack
+  EXPECT_EQ(read.reasons[1], FinishReason::kStop);
+  EXPECT_LE(read.tokens[1].size(), 2U);
+  for (const int32_t other : {0, 2}) {
+    EXPECT_EQ(read.reasons[other], FinishReason::kLength);
+    EXPECT_EQ(read.tokens[other], Expected(request, other, 50));
+  }
+}
+
 TEST_F(SchedulerLoopTest, DeadlinesEndWaitingAndRunningRequests) {
   Limits limits = SmallLimits();
   limits.max_running_sequences = 4;
@@ -447,6 +470,34 @@ TEST_F(SchedulerLoopTest, WhatArrivesDuringAStepCountsForTheNext) {
   loop_->Drain();
   loop_.reset();
   EXPECT_EQ(num_sequences, (std::vector<int64_t>{1, 2, 2, 2}));
+}
+
+TEST_F(SchedulerLoopTest, TheHeartbeatSaysWhetherAStepIsUnderWay) {
+  clock_.Advance(std::chrono::seconds(5));
+  const TimePoint made = clock_.Now();
+  SimulatedExecutor simulated({.clock = clock_,
+                               .num_blocks = SmallLimits().num_blocks,
+                               .vocab_size = kSampledVocabSize,
+                               .cost = {},
+                               .faults = {}});
+  GatedExecutor gated(simulated);
+  loop_ = *SchedulerLoop::Create(
+      {.limits = SmallLimits(), .executor = gated, .clock = clock_, .observe = nullptr});
+  EXPECT_EQ(loop_->heartbeat().num_steps, 0);
+  EXPECT_FALSE(loop_->heartbeat().in_step);
+  EXPECT_EQ(loop_->heartbeat().since, made);
+  const std::shared_ptr<TokenStream> stream = Submit(MakeRequest(1, 3, 4));
+  gated.AwaitEntered();
+  clock_.Advance(std::chrono::seconds(7));  // nobody else moves it: the step is held
+  EXPECT_EQ(loop_->heartbeat().num_steps, 0);
+  EXPECT_TRUE(loop_->heartbeat().in_step);
+  EXPECT_EQ(loop_->heartbeat().since, made);
+  gated.Release();
+  ReadAll(*stream, 1);
+  loop_->Drain();
+  EXPECT_EQ(loop_->heartbeat().num_steps, 4);
+  EXPECT_FALSE(loop_->heartbeat().in_step);
+  EXPECT_EQ(loop_->heartbeat().since, clock_.Now());
 }
 
 // Clients of all kinds at once, with faults and too few blocks: every stream that was accepted ends

@@ -341,6 +341,78 @@ TEST_F(SchedulerTest, CancelTakesEffectWithinAStep) {
   EXPECT_TRUE(scheduler_->idle());
 }
 
+TEST_F(SchedulerTest, AStoppedSequenceEndsAloneAndItsBlocksAreFoundAgain) {
+  Start({});
+  Request request = MakeRequest(1, 63, 100);
+  request.num_sequences = 2;
+  Add(std::move(request));
+  Step();
+  BeginStep();
+  scheduler_->StopSequence(RequestId{1},
+                           0);  // in a step: when it ends, and its token does not count
+  scheduler_->StopSequence(RequestId{1}, 0);
+  scheduler_->StopSequence(RequestId{1}, 2);
+  scheduler_->StopSequence(RequestId{1}, -1);
+  scheduler_->StopSequence(RequestId{99}, 0);
+  EXPECT_TRUE(outcomes_[1].sequence_ends.empty());
+  EndStep(absl::OkStatus());
+  EXPECT_THAT(outcomes_[1].sequence_ends, ElementsAre(FinishReason::kStop));
+  EXPECT_EQ(outcomes_[1].tokens[0].size(), 1U);
+  EXPECT_EQ(outcomes_[1].tokens[1].size(), 2U);
+  EXPECT_FALSE(outcomes_[1].end.has_value());
+  scheduler_->StopSequence(RequestId{1}, 0);  // ended already
+  scheduler_->StopSequence(RequestId{1}, 1);  // between steps: at once
+  TakeEvents();
+  EXPECT_EQ(outcomes_[1].end, FinishReason::kStop);
+  EXPECT_TRUE(scheduler_->idle());
+
+  Request again = MakeRequest(2, 70, 1);
+  again.prompt = Tokens(63, 1000);
+  again.prompt.insert(again.prompt.end(), {5, 5});
+  Add(std::move(again));
+  Finish();
+  EXPECT_EQ(outcomes_[2].cache.cached_tokens, 64) << "the step in which it stopped filled a block";
+}
+
+TEST_F(SchedulerTest, BeforeTheForkAStopWaitsForIt) {
+  Start({.max_running_sequences = 8, .max_step_tokens = 60});
+  Request request = MakeRequest(1, 100, 3);
+  request.num_sequences = 3;
+  Add(std::move(request));
+  scheduler_->StopSequence(RequestId{1}, 2);  // waiting
+  Step();
+  scheduler_->StopSequence(RequestId{1}, 0);  // computes the prompt for all
+  TakeEvents();
+  EXPECT_TRUE(outcomes_[1].sequence_ends.empty());
+  EXPECT_THAT(Step(), ElementsAre(std::pair(1, 40)));
+  EXPECT_THAT(outcomes_[1].sequence_ends, ElementsAre(FinishReason::kStop, FinishReason::kStop));
+  EXPECT_TRUE(outcomes_[1].tokens[0].empty());
+  EXPECT_EQ(outcomes_[1].tokens[1].size(), 1U);
+  EXPECT_TRUE(outcomes_[1].tokens[2].empty());
+  Finish();
+  EXPECT_EQ(outcomes_[1].end, FinishReason::kLength);
+  EXPECT_EQ(outcomes_[1].tokens[1].size(), 3U);
+}
+
+TEST_F(SchedulerTest, ARequestEndsWhenAllItsSequencesAreStopped) {
+  Start({});
+  Request request = MakeRequest(1, 100, 3);
+  request.num_sequences = 2;
+  Add(std::move(request));
+  scheduler_->StopSequence(RequestId{1}, 1);
+  scheduler_->StopSequence(RequestId{1}, 0);  // waiting: at once
+  TakeEvents();
+  EXPECT_EQ(outcomes_[1].end, FinishReason::kStop);
+  EXPECT_FALSE(outcomes_[1].admitted);
+  Add(MakeRequest(2, 100, 3));
+  BeginStep();
+  scheduler_->StopSequence(RequestId{2}, 0);
+  EndStep(absl::OkStatus());
+  EXPECT_EQ(outcomes_[2].end, FinishReason::kStop);
+  EXPECT_TRUE(outcomes_[2].tokens[0].empty());
+  EXPECT_TRUE(scheduler_->idle());
+}
+
 TEST_F(SchedulerTest, DeadlinesEndRequestsWhereverTheyAre) {
   Start({.max_running_sequences = 1});
   Request running = MakeRequest(1, 10, 100);

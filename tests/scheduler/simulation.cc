@@ -57,6 +57,7 @@ struct Client {
   int64_t num_prompt_tokens = 0;
   std::vector<std::vector<TokenId>> sequences;
   std::vector<std::optional<FinishReason>> ends;
+  std::vector<bool> stopped;  // which sequences were told to stop
   TimePoint arrival{};
   bool admitted = false;
   bool cancelled = false;
@@ -192,6 +193,23 @@ class Simulation {
       client->second.cancelled = true;
       scheduler_.Cancel(client->second.request.id);
     }
+    while (!clients_.empty() && dice_.Chance(0.01)) {
+      auto client = clients_.begin();
+      std::advance(client, dice_.From(0, std::ssize(clients_) - 1));
+      Stop(client->second);
+    }
+  }
+
+  // One sequence, as if the client had seen a stop string, or all but one.
+  void Stop(Client& client) {
+    const auto chosen = static_cast<size_t>(dice_.From(0, std::ssize(client.ends) - 1));
+    const bool all_but_one = dice_.Chance(0.3);
+    for (size_t i = 0; i < client.ends.size(); ++i) {
+      if ((i == chosen) != all_but_one && !client.ends[i].has_value()) {
+        client.stopped[i] = true;
+        scheduler_.StopSequence(client.request.id, static_cast<int32_t>(i));
+      }
+    }
   }
 
   void Arrive() {
@@ -205,9 +223,11 @@ class Simulation {
         .num_prompt_tokens = std::ssize(request.prompt),
         .sequences = std::vector(static_cast<size_t>(request.num_sequences), request.prompt),
         .ends = {},
+        .stopped = {},
         .arrival = clock_.Now(),
         .aged_at = {}};
     client.ends.resize(client.sequences.size());
+    client.stopped.resize(client.sequences.size());
     const absl::Status status =
         scheduler_.Add(std::make_unique<LiveRequest>(std::move(request)), clock_.Now());
     if (!status.ok()) {
@@ -247,8 +267,23 @@ class Simulation {
     scheduler_.CheckInvariants();
     for (const auto& [id, client] : clients_) {
       CHECK(!client.cancelled);  // within the step
+      CheckStopped(client);
       CHECK(id >= first_later_id || client.request.deadline > now);
     }
+  }
+
+  // Where the prompt is computed what was told to stop has ended, and something goes on.
+  static void CheckStopped(const Client& client) {
+    bool has_forked = false;
+    bool goes_on = false;
+    bool waits = false;
+    for (size_t i = 0; i < client.ends.size(); ++i) {
+      has_forked |= std::ssize(client.sequences[i]) > client.num_prompt_tokens;
+      goes_on |= !client.ends[i].has_value() && !client.stopped[i];
+      waits |= !client.ends[i].has_value() && client.stopped[i];
+    }
+    CHECK(goes_on);
+    CHECK(!waits || !has_forked);
   }
 
   // The bound on starvation, kept for those that came of age: nobody is let in before them.
@@ -336,6 +371,7 @@ class Simulation {
   // another's.
   void TakeToken(Client& client, int32_t index, TokenId token) {
     std::vector<TokenId>& tokens = client.sequences[static_cast<size_t>(index)];
+    CHECK(!client.stopped[static_cast<size_t>(index)]);
     SamplingParams params = client.request.sampling;
     params.seed += static_cast<uint64_t>(index);
     CHECK_EQ(token, SimulatedExecutor::NextToken(tokens, params, kNumGenerated));
@@ -351,10 +387,11 @@ class Simulation {
         num_generated > 0 && std::find(stops.begin(), stops.end(), tokens.back()) != stops.end();
     switch (reason) {
       case FinishReason::kStop:
-        CHECK(stopped);
+        CHECK(stopped || client.stopped[sequence]);
+        result_.num_stopped += client.stopped[sequence] ? 1 : 0;
         break;
       case FinishReason::kLength:
-        CHECK(!stopped);
+        CHECK(!stopped && !client.stopped[sequence]);
         CHECK_EQ(num_generated, client.request.max_new_tokens);
         break;
       case FinishReason::kCancelled:
@@ -368,7 +405,7 @@ class Simulation {
         break;
     }
     CHECK(!client.broken || client.cancelled || reason == FinishReason::kFailed || stopped ||
-          num_generated == client.request.max_new_tokens);
+          client.stopped[sequence] || num_generated == client.request.max_new_tokens);
   }
 
   void Digest(const Event& event) {
@@ -440,7 +477,7 @@ SimulationResult Simulate(const SimulationOptions& options) {
 std::string Describe(const SimulationOptions& options, const SimulationResult& result) {
   return absl::StrFormat(
       "seed %d: %d steps, %d requests (%d refused), %d tokens, %d prompt tokens cached, "
-      "%d preemptions, %d copies, %d cancelled, %d expired, %d failed, digest %016x",
+      "%d preemptions, %d copies, %d cancelled, %d stopped, %d expired, %d failed, digest %016x",
       options.seed,
       result.num_steps,
       result.num_requests,
@@ -450,6 +487,7 @@ std::string Describe(const SimulationOptions& options, const SimulationResult& r
       result.num_preemptions,
       result.num_copies,
       result.num_cancelled,
+      result.num_stopped,
       result.num_expired,
       result.num_failed,
       result.digest);

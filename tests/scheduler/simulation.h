@@ -6,7 +6,7 @@
 namespace hadal::test {
 
 /// A run of the real scheduler under one random life: the seed draws the limits, the tenants, the
-/// prompts and their shared prefixes, arrivals, cancellations, deadlines and faults.
+/// prompts and their shared prefixes, arrivals, cancellations, stops, deadlines and faults.
 struct SimulationOptions {
   uint64_t seed = 0;
   int64_t num_steps = 5000;  // then nothing arrives any more and what is left is brought to its end
@@ -22,6 +22,7 @@ struct SimulationResult {
   int64_t num_preemptions = 0;
   int64_t num_copies = 0;
   int64_t num_cancelled = 0;
+  int64_t num_stopped = 0;  // sequences that were told to
   int64_t num_expired = 0;
   int64_t num_failed = 0;
   int64_t num_refused = 0;

@@ -26,6 +26,7 @@ TEST_P(SimulationTest, EveryInvariantHoldsAfterEveryStep) {
     sum.num_preemptions += result.num_preemptions;
     sum.num_copies += result.num_copies;
     sum.num_cancelled += result.num_cancelled;
+    sum.num_stopped += result.num_stopped;
     sum.num_expired += result.num_expired;
     sum.num_failed += result.num_failed;
     sum.num_refused += result.num_refused;
@@ -37,6 +38,7 @@ TEST_P(SimulationTest, EveryInvariantHoldsAfterEveryStep) {
                                  sum.num_preemptions,
                                  sum.num_copies,
                                  sum.num_cancelled,
+                                 sum.num_stopped,
                                  sum.num_expired,
                                  sum.num_failed,
                                  sum.num_refused,

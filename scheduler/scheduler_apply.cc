@@ -1,0 +1,138 @@
+#include <algorithm>
+
+#include "base/check.h"
+#include "engine/api/forward_batch.h"
+#include "scheduler/scheduler.h"
+
+namespace hadal {
+namespace {
+
+// Samples that a part yields, as BuildStepInput asks for them.
+int64_t NumSamples(const StepPlan::Part& part) {
+  return part.num_tokens < part.sequence->num_missing_tokens()
+             ? 0
+             : part.sequence->request->num_slots();
+}
+
+}  // namespace
+
+void Scheduler::Apply(const absl::Status& status, const StepOutput& output, TimePoint now) {
+  CHECK(plan_is_open_);
+  plan_is_open_ = false;
+  ++counts_.total_steps;
+  // 1. What each part computed. A request that is ending gets no more tokens.
+  int64_t first_sample = 0;
+  for (size_t i = 0; i < plan_.parts.size(); ++i) {
+    const StepPlan::Part& part = plan_.parts[i];
+    LiveRequest& request = *part.sequence->request;
+    request.in_plan = false;
+    const int64_t num_samples = NumSamples(part);
+    if (!status.ok() || output.health[i] == RowHealth::kNotFinite) {
+      request.ending = request.ending.value_or(FinishReason::kFailed);
+    } else {
+      ApplyPart(part,
+                std::span(output.samples)
+                    .subspan(static_cast<size_t>(first_sample), static_cast<size_t>(num_samples)));
+    }
+    first_sample += num_samples;
+  }
+  // 2. The end of what failed, was cancelled or was stopped meanwhile.
+  for (const StepPlan::Part& part : plan_.parts) {
+    LiveRequest& request = *part.sequence->request;
+    if (request.ending.has_value()) {
+      EndRequest(request, *request.ending);
+    } else {
+      EndStopped(request);
+    }
+  }
+  if (status.ok()) {
+    pace_.Observe({.num_tokens = plan_.num_tokens,
+                   .num_chunk_tokens = num_chunk_tokens_,
+                   .time = now - planned_at_});
+  }
+}
+
+void Scheduler::ApplyPart(const StepPlan::Part& part, std::span<const SampledToken> samples) {
+  Sequence& sequence = *part.sequence;
+  LiveRequest& request = *sequence.request;
+  sequence.num_computed_tokens += part.num_tokens;
+  KeepFullBlocks(sequence);
+  if (samples.empty() || request.ending.has_value()) {
+    return;
+  }
+  if (request.forked) {
+    TakeToken(sequence, samples.front());
+    return;
+  }
+  Fork(request);
+  for (size_t i = 0; i < samples.size(); ++i) {
+    TakeToken(request.sequences[i], samples[i]);
+  }
+}
+
+// Puts newly computed full blocks into the prefix cache. Where another sequence computed the same
+// tokens first, its block takes the place of this one's, so that equal prompts share memory.
+void Scheduler::KeepFullBlocks(Sequence& sequence) {
+  const int64_t num_full = sequence.num_computed_tokens / kBlockSize;
+  for (int64_t i = sequence.num_findable_blocks; i < num_full; ++i) {
+    const auto at = static_cast<size_t>(i);
+    const std::optional<BlockId> kept =
+        cache_.Insert({.parent = i == 0 ? std::nullopt : std::optional(sequence.blocks[at - 1]),
+                       .salt = SaltOf(sequence.request->request),
+                       .hash = sequence.hashes[at],
+                       .tokens = std::span(sequence.tokens)
+                                     .subspan(at * static_cast<size_t>(kBlockSize),
+                                              static_cast<size_t>(kBlockSize)),
+                       .block = sequence.blocks[at]});
+    if (!kept.has_value()) {
+      return;
+    }
+    if (*kept != sequence.blocks[at]) {
+      pool_.AddRef(*kept);
+      pool_.Release(sequence.blocks[at]);
+      sequence.blocks[at] = *kept;
+    }
+    sequence.num_findable_blocks = i + 1;
+  }
+}
+
+// The prompt is computed: the other sequences begin, on the same blocks.
+void Scheduler::Fork(LiveRequest& request) {
+  request.forked = true;
+  const Sequence& leader = request.leader();
+  for (size_t i = 1; i < request.sequences.size(); ++i) {
+    Sequence& sequence = request.sequences[i];
+    sequence.tokens.assign(leader.tokens.begin(), leader.tokens.end());
+    sequence.hashes.assign(leader.hashes.begin(), leader.hashes.end());
+    sequence.blocks.assign(leader.blocks.begin(), leader.blocks.end());
+    sequence.num_computed_tokens = leader.num_computed_tokens;
+    sequence.num_findable_blocks = leader.num_findable_blocks;
+    for (const BlockId block : sequence.blocks) {
+      pool_.AddRef(block);
+    }
+    StartRunning(sequence);
+  }
+}
+
+// A sequence that is stopping gets no more tokens: Apply ends it.
+void Scheduler::TakeToken(Sequence& sequence, const SampledToken& sampled) {
+  if (sequence.stopping) {
+    return;
+  }
+  LiveRequest& request = *sequence.request;
+  const std::vector<TokenId>& stops = request.request.stop_token_ids;
+  sequence.Append(sampled.token);
+  ++counts_.total_generated_tokens;
+  events_.push_back({.kind = Event::Kind::kToken,
+                     .request = &request,
+                     .sequence = sequence.index,
+                     .token = &sampled});
+  if (std::find(stops.begin(), stops.end(), sampled.token) != stops.end()) {
+    EndSequence(sequence, FinishReason::kStop);
+  } else if (sequence.num_tokens() - request.num_prompt_tokens() ==
+             request.request.max_new_tokens) {
+    EndSequence(sequence, FinishReason::kLength);
+  }
+}
+
+}  // namespace hadal
