@@ -56,6 +56,22 @@ absl::Status Unavailable(const absl::FormatSpec<Args...>& format, const Args&...
   return absl::UnavailableError(absl::StrFormat(format, args...));
 }
 template <typename... Args>
+absl::Status Unauthenticated(const absl::FormatSpec<Args...>& format, const Args&... args) {
+  return absl::UnauthenticatedError(absl::StrFormat(format, args...));
+}
+template <typename... Args>
+absl::Status PermissionDenied(const absl::FormatSpec<Args...>& format, const Args&... args) {
+  return absl::PermissionDeniedError(absl::StrFormat(format, args...));
+}
+template <typename... Args>
+absl::Status DeadlineExceeded(const absl::FormatSpec<Args...>& format, const Args&... args) {
+  return absl::DeadlineExceededError(absl::StrFormat(format, args...));
+}
+template <typename... Args>
+absl::Status Cancelled(const absl::FormatSpec<Args...>& format, const Args&... args) {
+  return absl::CancelledError(absl::StrFormat(format, args...));
+}
+template <typename... Args>
 absl::Status Unimplemented(const absl::FormatSpec<Args...>& format, const Args&... args) {
   return absl::UnimplementedError(absl::StrFormat(format, args...));
 }

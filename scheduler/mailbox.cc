@@ -93,7 +93,7 @@ void Mailbox::Stop() {
   messages_.emplace_back(StopRequest{});
 }
 
-void Mailbox::Take(absl::Duration timeout, std::vector<Message>& messages) {
+void Mailbox::Take(absl::Duration timeout, std::vector<LoopMessage>& messages) {
   messages.clear();
   const absl::MutexLock lock(&mutex_);
   if (timeout > absl::ZeroDuration()) {  // a wait of no time costs a system call all the same

@@ -39,7 +39,7 @@ struct DrainRequest {};
 /// Nothing follows, and all live requests have been cancelled: the loop is to end with the last.
 struct StopRequest {};
 
-using Message =
+using LoopMessage =
     std::variant<SubmitRequest, CancelRequest, StopSequenceRequest, DrainRequest, StopRequest>;
 
 /// What any thread has to say to the loop's thread, and the one place where requests are let in or
@@ -86,7 +86,7 @@ class Mailbox {
   // The loop's thread.
 
   /// Replaces `messages` by all that there are, oldest first, waiting up to `timeout` for one.
-  void Take(absl::Duration timeout, std::vector<Message>& messages);
+  void Take(absl::Duration timeout, std::vector<LoopMessage>& messages);
 
   /// The prompt no longer counts against max_waiting_tokens. REQUIRES: live, not admitted yet.
   void Admit(RequestId id);
@@ -118,7 +118,7 @@ class Mailbox {
   const int64_t max_waiting_tokens_;
 
   mutable absl::Mutex mutex_;
-  std::vector<Message> messages_ ABSL_GUARDED_BY(mutex_);
+  std::vector<LoopMessage> messages_ ABSL_GUARDED_BY(mutex_);
   absl::flat_hash_map<RequestId, Live> live_ ABSL_GUARDED_BY(mutex_);
   int64_t num_waiting_tokens_ ABSL_GUARDED_BY(mutex_) = 0;
   bool draining_ ABSL_GUARDED_BY(mutex_) = false;

@@ -143,7 +143,7 @@ void SchedulerLoop::Beat(StepState state, TimePoint time) {
 
 void SchedulerLoop::TakeMessages(absl::Duration timeout) {
   mailbox_.Take(timeout, messages_);
-  for (Message& message : messages_) {
+  for (LoopMessage& message : messages_) {
     if (auto* submit = std::get_if<SubmitRequest>(&message)) {
       Add(std::move(submit->request));
     } else if (const auto* cancel = std::get_if<CancelRequest>(&message)) {

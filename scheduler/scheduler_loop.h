@@ -125,7 +125,7 @@ class SchedulerLoop {
   Scheduler scheduler_;
   StepInput input_;
   StepOutput output_;  // undelivered events borrow from it
-  std::vector<Message> messages_;
+  std::vector<LoopMessage> messages_;
   bool draining_ = false;
   bool stopping_ = false;
 

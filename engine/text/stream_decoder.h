@@ -1,5 +1,6 @@
 #pragma once
 
+#include <cstdint>
 #include <span>
 #include <string>
 
@@ -27,6 +28,9 @@ class StreamDecoder {
   /// The replacement for an incomplete character at the end, if there is one. Afterwards the
   /// decoder is as new.
   std::string Finish();
+
+  /// Bytes of the character that is not whole yet.
+  [[nodiscard]] int64_t num_pending_bytes() const { return std::ssize(pending_); }
 
  private:
   const Tokenizer* tokenizer_;

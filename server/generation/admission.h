@@ -48,20 +48,20 @@ class Admission {
   [[nodiscard]] const Load& limits() const { return limits_; }
 
  private:
-  // Units that leave, a second: an average in which old ones count less and less.
+  // Units a second, an average in which old ones count less and less.
   class Rate {
    public:
+    explicit Rate(TimePoint start) : start_(start), last_(start) {}
     void Add(int64_t units, TimePoint now);
     [[nodiscard]] double PerSecond(TimePoint now) const;
 
    private:
-    double sum_ = 0;  // decayed
-    double weight_ = 0;
-    TimePoint last_{};
+    TimePoint start_;
+    TimePoint last_;
+    double sum_ = 0;  // as of last_
   };
 
-  absl::Status Change(const Load& from, const Load& to);
-  void Release(const Load& load);
+  absl::Status ChangeLocked(const Load& from, const Load& to) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
 
   const Load limits_;
   const Clock& clock_;
@@ -77,15 +77,19 @@ class Admission::Reservation {
  public:
   Reservation() = default;
   Reservation(Reservation&& other) noexcept
-      : admission_(std::exchange(other.admission_, nullptr)), load_(other.load_) {}
+      : admission_(std::exchange(other.admission_, nullptr)),
+        load_(std::exchange(other.load_, Load{})) {}
   Reservation& operator=(Reservation&& other) noexcept;
-  ~Reservation();
+  ~Reservation() { Release(); }
 
   [[nodiscard]] const Load& load() const { return load_; }
 
   /// Holds `load` from now on. More than before: ResourceExhausted when a limit is reached, and
-  /// nothing changes.
+  /// nothing changes. REQUIRES: it was not released.
   absl::Status Change(const Load& load);
+
+  /// Gives everything back, if that has not happened.
+  void Release();
 
  private:
   friend class Admission;

@@ -1,8 +1,11 @@
 #pragma once
 
+#include <atomic>
+#include <chrono>
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <vector>
 
 #include "base/clock.h"
@@ -17,18 +20,19 @@
 
 namespace hadal {
 
-/// What generations share.
+/// What generations share. Any thread.
 struct GenerationContext {
+  /// Ids count up: none is used twice.
+  RequestId NewRequestId() const { return RequestId{next_id.fetch_add(1)}; }
+
   const ServedModel& model;
   SchedulerLoop& loop;
   const Clock& clock;
   ServerMetrics& metrics;
   CacheSharing cache_sharing = CacheSharing::kWithinTenant;
   Duration request_timeout = std::chrono::seconds(600);  // for requests that name none
+  mutable std::atomic<int64_t> next_id = 1;
 };
-
-/// Whether an answer is taken apart into reasoning, content and tool calls, or is plain text.
-enum class AnswerKind : int8_t { kChat, kText };
 
 /// One prompt and its choices, from submission to the last token: text instead of tokens, stop
 /// strings heeded, times measured. Belongs to one thread at a time. When it goes before its end the
@@ -39,13 +43,13 @@ class Generation {
   struct Args {
     const GenerationContext& context;  // outlives the generation
     Prompt prompt;
-    const GenerationParams& params;
+    const GenerationParams& params;  // likewise
     AnswerKind kind;
     TenantId tenant;
     TimePoint arrival;                   // of the request
     Admission::Reservation reservation;  // n requests and the prompt's tokens
-    std::function<void()> on_news;  // on the scheduler's thread: Read has something, or the cache
-                                    // report is known; must not wait
+    std::function<void()> on_news;       // on the scheduler's thread: Read has something, or the
+                                         // request was admitted; must not wait
   };
 
   /// OutOfRange when the prompt leaves no room in the context; InvalidArgument, naming the field,
@@ -67,24 +71,38 @@ class Generation {
   /// Internal.
   [[nodiscard]] const absl::Status& failure() const { return failure_; }
 
+  /// Where the time went; void before Read has returned false.
+  [[nodiscard]] const GenerationTimes& times() const { return times_; }
+
  private:
   struct Shared;
 
-  Generation(const Args& args, RequestId id, std::vector<Choice> choices);
+  Generation(const Args& args, std::vector<Choice> choices);
 
-  void Take(const TokenStream::Item& item, TimePoint now, ChoiceDelta& delta);
-  void ReportTimes();
+  static absl::StatusOr<Request> MakeRequest(const Args& args);
+  void TakeToken(const TokenStream::Item& item, ChoiceDelta& delta);
+  void TakeEnd(const TokenStream::Item& item, ChoiceDelta& delta);
+  void MeasureTokens(TimePoint now);
+  void ReportTimes(TimePoint now);
 
   const GenerationContext& context_;
-  const RequestId id_;
   const TimePoint arrival_;
-  std::shared_ptr<TokenStream> stream_;
+  RequestId id_{};
   std::vector<Choice> choices_;
-  std::vector<TokenStream::Item> items_;
+  std::shared_ptr<Shared> shared_;
+  std::shared_ptr<TokenStream> stream_;
+
   Usage usage_;
   bool admitted_ = false;
   bool ended_ = false;
   absl::Status failure_;
+  GenerationTimes times_;
+
+  std::optional<TimePoint> first_token_;
+  TimePoint last_token_{};
+  std::vector<TimePoint> last_tokens_;   // [n] of each choice
+  std::vector<int64_t> num_new_tokens_;  // [n] in this Read
+  std::vector<TokenStream::Item> items_;
 };
 
 }  // namespace hadal

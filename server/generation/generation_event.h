@@ -21,15 +21,15 @@ struct TokenText {
 /// A token of the content with its log-probability and those of the most probable ones.
 struct ContentLogprob {
   TokenText chosen;
-  std::vector<TokenText> top;  // best first
+  std::vector<TokenText> top = {};  // best first
 };
 
 /// What comes next of one choice.
 struct ChoiceDelta {
   int32_t choice = 0;
-  std::vector<AnswerDelta> parts;        // of a text completion: kContent alone
-  std::vector<ContentLogprob> logprobs;  // when asked for: of the content's tokens, each once
-  std::optional<FinishReason> finish;    // set: the choice's last delta
+  std::vector<AnswerDelta> parts = {};        // of a text completion: kContent alone
+  std::vector<ContentLogprob> logprobs = {};  // when asked for: of the content's tokens, each once
+  std::optional<FinishReason> finish = {};    // set: the choice's last delta
 };
 
 /// Tokens spent on a request so far.

@@ -1,12 +1,16 @@
 #pragma once
 
+#include <cstdint>
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
 
 #include "base/status.h"
+#include "engine/text/chat/chat_format.h"
 #include "engine/text/chat/prompt_encoder.h"
+#include "engine/text/chat/prompt_segment.h"
 #include "engine/text/tokenizer.h"
 
 namespace hadal {
@@ -24,7 +28,7 @@ class ServedModel {
     std::vector<std::string> names;    // what clients call it; at least one
     const Tokenizer& tokenizer;        // borrowed
     std::optional<ChatFormat> format;  // nothing: no chats
-    std::optional<TokenId> bos;        // begins plain text
+    std::optional<TokenId> bos;        // begins plain text; nothing: it begins with itself
     std::vector<TokenId> eos;          // end an answer
     int64_t vocab_size = 0;            // of the model
     int64_t max_tokens = 0;            // prompt and answer
@@ -37,7 +41,10 @@ class ServedModel {
   [[nodiscard]] const std::vector<std::string>& names() const { return args_.names; }
   [[nodiscard]] const Tokenizer& tokenizer() const { return args_.tokenizer; }
   [[nodiscard]] std::optional<ChatFormat> format() const { return args_.format; }
+  /// Tokens that end a text.
   [[nodiscard]] const std::vector<TokenId>& eos() const { return args_.eos; }
+  /// Tokens that end an answer: those, and the ones that begin somebody's turn.
+  [[nodiscard]] const std::vector<TokenId>& answer_ends() const { return answer_ends_; }
   [[nodiscard]] int64_t vocab_size() const { return args_.vocab_size; }
   [[nodiscard]] int64_t max_tokens() const { return args_.max_tokens; }
 
@@ -51,7 +58,14 @@ class ServedModel {
   [[nodiscard]] absl::StatusOr<Prompt> TakeIds(std::vector<TokenId> ids) const;
 
  private:
+  [[nodiscard]] absl::Status CheckTextBytes(std::string_view field, int64_t num_bytes) const;
+  [[nodiscard]] absl::StatusOr<Prompt> EncodeSegments(std::string_view field,
+                                                      std::span<const PromptSegment> segments,
+                                                      PromptState state) const;
+
   Args args_;
+  std::vector<TokenId> answer_ends_;
+  int64_t max_text_bytes_;  // of a prompt: longer text has more than max_tokens tokens
 };
 
 }  // namespace hadal

@@ -36,10 +36,10 @@ enum class RejectReason : int8_t {
 
 /// What one generation came to, for histograms. Times are those of the server, not the client's.
 struct GenerationTimes {
-  Duration queue{};                     // from its arrival to its first step
-  std::optional<Duration> first_token;  // from its arrival
-  Duration decode{};                    // from its first token to its last
-  Duration total{};                     // from its arrival
+  Duration queue{};                          // from its arrival to its first step
+  std::optional<Duration> first_token = {};  // from its arrival
+  Duration decode{};                         // from its first token to its last
+  Duration total{};                          // from its arrival
   int64_t num_prompt_tokens = 0;
   int64_t num_completion_tokens = 0;  // of all choices
   int64_t max_completion_tokens = 0;  // of the longest choice

@@ -24,18 +24,18 @@ Limits MakeLimits(int64_t max_requests, int64_t max_waiting_tokens) {
   return limits;
 }
 
-std::vector<Message> TakeAll(Mailbox& mailbox) {
-  std::vector<Message> messages;
+std::vector<LoopMessage> TakeAll(Mailbox& mailbox) {
+  std::vector<LoopMessage> messages;
   mailbox.Take(absl::ZeroDuration(), messages);
   return messages;
 }
 
-bool IsSubmit(const Message& message, int64_t id) {
+bool IsSubmit(const LoopMessage& message, int64_t id) {
   const auto* submit = std::get_if<SubmitRequest>(&message);
   return submit != nullptr && submit->request->request.id == RequestId{id};
 }
 
-bool IsCancel(const Message& message, int64_t id) {
+bool IsCancel(const LoopMessage& message, int64_t id) {
   const auto* cancel = std::get_if<CancelRequest>(&message);
   return cancel != nullptr && cancel->id == RequestId{id};
 }
@@ -46,7 +46,7 @@ TEST(MailboxTest, MessagesComeInOrderAndOnce) {
   ASSERT_TRUE(mailbox.Submit(MakeRequest(1, 3)).ok());
   ASSERT_TRUE(mailbox.Submit(MakeRequest(2, 4)).ok());
   mailbox.Cancel(RequestId{1});
-  const std::vector<Message> messages = TakeAll(mailbox);
+  const std::vector<LoopMessage> messages = TakeAll(mailbox);
   ASSERT_EQ(messages.size(), 3U);
   EXPECT_TRUE(IsSubmit(messages[0], 1));
   EXPECT_TRUE(IsSubmit(messages[1], 2));
@@ -125,7 +125,7 @@ TEST(MailboxTest, ASequenceIsStoppedOnce) {
     mailbox.StopSequence(RequestId{1}, -i);
     mailbox.StopSequence(RequestId{2}, 0);  // not live
   }
-  const std::vector<Message> messages = TakeAll(mailbox);
+  const std::vector<LoopMessage> messages = TakeAll(mailbox);
   ASSERT_EQ(messages.size(), 3U);
   EXPECT_TRUE(IsSubmit(messages[0], 1));
   for (int32_t i = 0; i < 2; ++i) {
@@ -153,11 +153,11 @@ TEST(MailboxTest, DrainRefusesAndWaitsForTheLoop) {
     drained = true;
   });
   std::thread second([&] { mailbox.Drain(); });
-  std::vector<Message> all;
-  while (std::none_of(all.begin(), all.end(), [](const Message& message) {
+  std::vector<LoopMessage> all;
+  while (std::none_of(all.begin(), all.end(), [](const LoopMessage& message) {
     return std::holds_alternative<DrainRequest>(message);
   })) {
-    std::vector<Message> messages;
+    std::vector<LoopMessage> messages;
     mailbox.Take(absl::InfiniteDuration(), messages);
     std::move(messages.begin(), messages.end(), std::back_inserter(all));
   }
@@ -181,11 +181,11 @@ TEST(MailboxTest, StopCancelsWhatIsLive) {
   mailbox.Cancel(RequestId{1});
   mailbox.Stop();
   mailbox.Stop();
-  const std::vector<Message> messages = TakeAll(mailbox);
+  const std::vector<LoopMessage> messages = TakeAll(mailbox);
   ASSERT_EQ(messages.size(), 7U);
   EXPECT_EQ(std::count_if(messages.begin(),
                           messages.end(),
-                          [](const Message& message) {
+                          [](const LoopMessage& message) {
                             return std::holds_alternative<CancelRequest>(message);
                           }),
             3);
@@ -222,14 +222,14 @@ TEST(MailboxTest, ABurstNeverExceedsTheLimits) {
   }
   int64_t num_arrived = 0;
   int64_t num_cancelled = 0;
-  std::vector<Message> messages;
+  std::vector<LoopMessage> messages;
   std::vector<std::unique_ptr<LiveRequest>> live;
   bool done = false;
   while (!done) {
     done = num_done == kNumThreads;
     mailbox.Take(absl::Milliseconds(1), messages);
     EXPECT_LE(std::ssize(messages), 5 * kMaxRequests);  // with those to forgotten ones
-    for (Message& message : messages) {
+    for (LoopMessage& message : messages) {
       if (auto* submit = std::get_if<SubmitRequest>(&message)) {
         live.push_back(std::move(submit->request));
         ++num_arrived;

@@ -54,6 +54,20 @@ AnswerParser::AnswerParser(const Tokenizer& tokenizer, ChatFormat format, Prompt
   }
 }
 
+AnswerParser::Part AnswerParser::part() const {
+  switch (state_) {
+    case State::kReasoning:
+      return Part::kReasoning;
+    case State::kContent:
+      return Part::kContent;
+    case State::kCallHead:
+    case State::kCallName:
+    case State::kArguments:
+      return Part::kToolCall;
+  }
+  return Part::kContent;
+}
+
 void AnswerParser::Push(TokenId id, std::vector<AnswerDelta>& deltas) {
   const std::optional<Marker> marker = MarkerOf(id);
   if (marker.has_value()) {

@@ -59,6 +59,15 @@ class AnswerParser {
   /// Appends what is still held back, when no more tokens will come; nothing is pushed afterwards.
   void Finish(std::vector<AnswerDelta>& deltas);
 
+  /// Where text would belong if the next token were text.
+  enum class Part : int8_t { kReasoning, kContent, kToolCall };
+  [[nodiscard]] Part part() const;
+
+  /// Bytes of tokens that may still become text of part().
+  [[nodiscard]] int64_t num_held_bytes() const {
+    return std::ssize(held_) + decoder_.num_pending_bytes();
+  }
+
  private:
   enum class State { kReasoning, kContent, kCallHead, kCallName, kArguments };
   enum Marker : uint8_t {

@@ -22,5 +22,8 @@ inline constexpr std::string_view kToolOutputsBegin = "<｜tool▁outputs▁begi
 inline constexpr std::string_view kToolOutputsEnd = "<｜tool▁outputs▁end｜>";
 inline constexpr std::string_view kToolOutputBegin = "<｜tool▁output▁begin｜>";
 inline constexpr std::string_view kToolOutputEnd = "<｜tool▁output▁end｜>";
+inline constexpr std::string_view kFimBegin = "<｜fim▁begin｜>";
+inline constexpr std::string_view kFimHole = "<｜fim▁hole｜>";
+inline constexpr std::string_view kFimEnd = "<｜fim▁end｜>";
 
 }  // namespace hadal
