@@ -18,13 +18,18 @@ double SecondsBetween(TimePoint from, TimePoint to) {
 
 }  // namespace
 
-Admission::Admission(const Load& limits, const Clock& clock)
-    : limits_(limits), clock_(clock), requests_(clock.Now()), prompt_tokens_(clock.Now()) {}
+Admission::Admission(const Load& limits, const Clock& clock, ServerMetrics& metrics)
+    : limits_(limits),
+      clock_(clock),
+      metrics_(metrics),
+      requests_(clock.Now()),
+      prompt_tokens_(clock.Now()) {}
 
 absl::StatusOr<Admission::Reservation> Admission::Reserve(const Load& load) {
   {
     const absl::MutexLock lock(&mutex_);
     if (draining_) {
+      metrics_.CountRejection(RejectReason::kDraining);
       return Unavailable("the server is shutting down and takes no more requests");
     }
     RETURN_IF_ERROR(ChangeLocked(Load{}, load));
@@ -37,27 +42,40 @@ void Admission::BeginDrain() {
   draining_ = true;
 }
 
-absl::Status Admission::ChangeLocked(const Load& from, const Load& to) {
-  const Load after = {.requests = held_.requests - from.requests + to.requests,
-                      .prompt_tokens = held_.prompt_tokens - from.prompt_tokens + to.prompt_tokens,
-                      .body_bytes = held_.body_bytes - from.body_bytes + to.body_bytes};
-  if (to.requests > from.requests && after.requests > limits_.requests) {
+// Whether a reservation may grow from `from` to `to`; growing in one kind of load and shrinking in
+// another are judged apart.
+absl::Status Admission::CheckRoomLocked(const Load& from, const Load& to) {
+  const auto exceeds = [](int64_t held, int64_t from_units, int64_t to_units, int64_t limit) {
+    return to_units > from_units && held - from_units + to_units > limit;
+  };
+  if (exceeds(held_.requests, from.requests, to.requests, limits_.requests)) {
+    metrics_.CountRejection(RejectReason::kRequests);
     return ResourceExhausted("the server is at its limit of %d requests", limits_.requests);
   }
   const bool others_wait = held_.prompt_tokens > from.prompt_tokens;
-  if (to.prompt_tokens > from.prompt_tokens && others_wait &&
-      after.prompt_tokens > limits_.prompt_tokens) {
+  if (others_wait &&
+      exceeds(held_.prompt_tokens, from.prompt_tokens, to.prompt_tokens, limits_.prompt_tokens)) {
+    metrics_.CountRejection(RejectReason::kTokens);
     return ResourceExhausted("the server is at its limit of %d prompt tokens that wait",
                              limits_.prompt_tokens);
   }
-  if (to.body_bytes > from.body_bytes && after.body_bytes > limits_.body_bytes) {
+  if (exceeds(held_.body_bytes, from.body_bytes, to.body_bytes, limits_.body_bytes)) {
+    metrics_.CountRejection(RejectReason::kMemory);
     return ResourceExhausted("the server is at its limit of %d bytes of request bodies",
                              limits_.body_bytes);
   }
+  return absl::OkStatus();
+}
+
+absl::Status Admission::ChangeLocked(const Load& from, const Load& to) {
+  RETURN_IF_ERROR(CheckRoomLocked(from, to));
   const TimePoint now = clock_.Now();
   requests_.Add(std::max(from.requests - to.requests, int64_t{0}), now);
   prompt_tokens_.Add(std::max(from.prompt_tokens - to.prompt_tokens, int64_t{0}), now);
-  held_ = after;
+  metrics_.ChangeInFlightBytes(to.body_bytes - from.body_bytes);
+  held_.requests += to.requests - from.requests;
+  held_.prompt_tokens += to.prompt_tokens - from.prompt_tokens;
+  held_.body_bytes += to.body_bytes - from.body_bytes;
   return absl::OkStatus();
 }
 
@@ -112,6 +130,17 @@ absl::Status Admission::Reservation::Change(const Load& load) {
   RETURN_IF_ERROR(admission_->ChangeLocked(load_, load));
   load_ = load;
   return absl::OkStatus();
+}
+
+Admission::Reservation Admission::Reservation::Split(const Load& part) {
+  CHECK(admission_ != nullptr);
+  CHECK_GE(load_.requests, part.requests);
+  CHECK_GE(load_.prompt_tokens, part.prompt_tokens);
+  CHECK_GE(load_.body_bytes, part.body_bytes);
+  load_.requests -= part.requests;
+  load_.prompt_tokens -= part.prompt_tokens;
+  load_.body_bytes -= part.body_bytes;
+  return {*admission_, part};
 }
 
 void Admission::Reservation::Release() {

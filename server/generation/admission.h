@@ -8,6 +8,7 @@
 
 #include "base/clock.h"
 #include "base/status.h"
+#include "server/operations/server_metrics.h"
 
 namespace hadal {
 
@@ -29,8 +30,8 @@ class Admission {
  public:
   class Reservation;
 
-  /// Borrows the clock.
-  Admission(const Load& limits, const Clock& clock);
+  /// Borrows clock and metrics, which are told of refusals and of bytes held.
+  Admission(const Load& limits, const Clock& clock, ServerMetrics& metrics);
   Admission(const Admission&) = delete;
   Admission& operator=(const Admission&) = delete;
 
@@ -61,10 +62,13 @@ class Admission {
     double sum_ = 0;  // as of last_
   };
 
+  absl::Status CheckRoomLocked(const Load& from, const Load& to)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   absl::Status ChangeLocked(const Load& from, const Load& to) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
 
   const Load limits_;
   const Clock& clock_;
+  ServerMetrics& metrics_;
   mutable absl::Mutex mutex_;
   Load held_ ABSL_GUARDED_BY(mutex_);
   Rate requests_ ABSL_GUARDED_BY(mutex_);
@@ -87,6 +91,9 @@ class Admission::Reservation {
   /// Holds `load` from now on. More than before: ResourceExhausted when a limit is reached, and
   /// nothing changes. REQUIRES: it was not released.
   absl::Status Change(const Load& load);
+
+  /// A part of it, from now on held apart. REQUIRES: it holds that much.
+  Reservation Split(const Load& part);
 
   /// Gives everything back, if that has not happened.
   void Release();

@@ -32,6 +32,10 @@ class Health {
   };
 
   [[nodiscard]] ServerPhase phase() const;
+
+  /// Whether what runs is to end at once: aborting, or stuck.
+  [[nodiscard]] bool is_aborting() const;
+
   void SetPhase(ServerPhase phase);  // ignored unless it goes forward
 
   void SetLoadProgress(int64_t done_bytes, int64_t total_bytes);

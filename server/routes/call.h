@@ -3,13 +3,14 @@
 #include <cstdint>
 #include <optional>
 #include <string>
-#include <string_view>
+#include <vector>
 
 #include "base/clock.h"
 #include "base/status.h"
 #include "scheduler/request.h"
 #include "server/generation/generation_event.h"
 #include "server/http/exchange.h"
+#include "server/openai/api_error.h"
 #include "server/operations/server_metrics.h"
 
 namespace hadal {
@@ -30,8 +31,8 @@ class Call {
   // Filled in by the router.
   RouteName route = RouteName::kOther;
   TenantId tenant{};
-  std::string path_rest;     // what stood in place of the star of the route's path
-  std::string allow_origin;  // for Access-Control-Allow-Origin; empty: none
+  std::string path_rest;            // what stood in place of the star of the route's path
+  std::vector<HttpHeader> headers;  // of the response, besides the answer's own
 
   // Filled in by the route, for counts and the log.
   std::string finish_reason;  // of the first choice; empty: no generation
@@ -39,12 +40,12 @@ class Call {
   GenerationTimes times;
 
   /// Answers with a whole body.
+  void Respond(HttpResponse response);
   void RespondJson(std::string body);
   void RespondText(int32_t status, std::string content_type, std::string body);
 
-  /// Answers with `status` as an API error. `retry_after_s` is sent with 429 and 503.
+  /// Answers with `status` as an API error. `retry_after_s` is sent where trying again may help.
   void RespondError(const absl::Status& status, std::optional<int64_t> retry_after_s);
-  void RespondError(int32_t http_status, std::string_view message);
 
   /// Begins a stream of server-sent events.
   void BeginEvents();
@@ -54,7 +55,6 @@ class Call {
   [[nodiscard]] bool is_streaming() const { return is_streaming_; }
 
  private:
-  void Respond(HttpResponse response);
   void AddHeaders(HttpResponse& response) const;
 
   Exchange& exchange_;
@@ -62,5 +62,13 @@ class Call {
   int32_t status_ = 0;
   bool is_streaming_ = false;
 };
+
+/// `status` with the HTTP status that it is answered with, where api_error.h has another; OK stays
+/// OK.
+absl::Status WithHttpStatus(int32_t http_status, absl::Status status);
+
+/// An error as a response. `retry_after_s` is sent where trying again may help.
+HttpResponse ErrorResponse(const absl::Status& status, std::optional<int64_t> retry_after_s);
+HttpResponse ErrorResponse(const ApiError& error);
 
 }  // namespace hadal

@@ -37,6 +37,7 @@ class Router {
     const ApiKeys& keys;
     ServerMetrics& metrics;
     const Clock& clock;
+    std::function<int64_t()> retry_after_seconds;  // for requests that may be tried again
     BrowserRules browsers;
     bool logs_requests = true;
   };
@@ -49,7 +50,7 @@ class Router {
 
   struct Entry {
     std::string method;  // "GET" answers HEAD, too
-    std::string path;    // "/v1/models/*": any one segment in place of the star
+    std::string path;    // "/v1/models/*": anything but nothing in place of the star
     RouteName name;
     Access access;
     Route route;
@@ -71,7 +72,7 @@ class Router {
  private:
   [[nodiscard]] absl::Status CheckBrowser(const HttpRequest& request) const;
   void Dispatch(Call& call) const;
-  void AnswerPreflight(Call& call, std::string_view origin) const;
+  void AnswerPreflight(Call& call) const;
 
   Args args_;
   std::vector<Entry> entries_;

@@ -1,0 +1,45 @@
+#include "server/routes/probe_routes.h"
+
+#include <utility>
+
+namespace hadal {
+namespace {
+
+constexpr const char* kText = "text/plain; charset=utf-8";
+
+absl::Status Answer(const Health::Answer& answer, Call& call) {
+  call.headers.push_back({"Cache-Control", "no-store"});
+  call.RespondText(answer.ok ? 200 : 503, kText, answer.body);
+  return absl::OkStatus();
+}
+
+Router::Entry Public(std::string path, Router::Route route) {
+  return {.method = "GET",
+          .path = std::move(path),
+          .name = RouteName::kProbe,
+          .access = Router::Access::kPublic,
+          .route = std::move(route)};
+}
+
+}  // namespace
+
+void AddProbeRoutes(const Health& health, Router& router) {
+  router.Add(Public("/livez", [&health](Call& call) { return Answer(health.Live(), call); }));
+  router.Add(Public("/readyz", [&health](Call& call) {
+    const std::string& query = call.request().query;
+    const bool verbose = query == "verbose" || query.starts_with("verbose=");
+    return Answer(health.Ready(verbose), call);
+  }));
+  router.Add(Public("/startupz", [&health](Call& call) { return Answer(health.Started(), call); }));
+}
+
+void AddMetricsRoute(std::function<std::string()> serialize, Router& router) {
+  router.Add(Public("/metrics", [serialize = std::move(serialize)](Call& call) {
+    std::string text;
+    call.exchange().RunElsewhere([&] { text = serialize(); });
+    call.RespondText(200, "text/plain; version=0.0.4; charset=utf-8", std::move(text));
+    return absl::OkStatus();
+  }));
+}
+
+}  // namespace hadal

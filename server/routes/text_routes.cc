@@ -1,0 +1,76 @@
+#include <utility>
+
+#include "base/json.h"
+#include "engine/text/stream_decoder.h"
+#include "server/openai/requests.h"
+#include "server/openai/responses.h"
+#include "server/routes/openai_routes.h"
+#include "server/routes/request_body.h"
+
+namespace hadal {
+namespace {
+
+// These take memory and time of the server, but none of its engine.
+constexpr int64_t kNoRequests = 0;
+constexpr int64_t kNoPrompt = 0;
+
+absl::StatusOr<std::string> Tokenize(const OpenAiContext& context, std::string_view body) {
+  const ServedModel& model = context.model();
+  ASSIGN_OR_RETURN(const boost::json::value json, ParseJson(body));
+  ASSIGN_OR_RETURN(const TokenizeCall call, ReadTokenizeCall(json, context.limits));
+  RETURN_IF_ERROR(model.CheckName(call.model));
+  std::vector<TokenId> tokens;
+  if (call.chat.has_value()) {
+    ASSIGN_OR_RETURN(Prompt prompt, model.EncodeChat(*call.chat));
+    tokens = std::move(prompt.tokens);
+  } else if (call.add_special_tokens) {
+    ASSIGN_OR_RETURN(Prompt prompt, model.EncodeText(*call.text));
+    tokens = std::move(prompt.tokens);
+  } else {
+    ASSIGN_OR_RETURN(tokens, model.tokenizer().Encode(*call.text));
+  }
+  return TokenizeJson(model.tokenizer(), tokens, model.max_tokens(), call.return_token_strs);
+}
+
+absl::StatusOr<std::string> Detokenize(const OpenAiContext& context, std::string_view body) {
+  ASSIGN_OR_RETURN(const boost::json::value json, ParseJson(body));
+  ASSIGN_OR_RETURN(DetokenizeCall call, ReadDetokenizeCall(json, context.limits));
+  RETURN_IF_ERROR(context.model().CheckName(call.model));
+  ASSIGN_OR_RETURN(const Prompt prompt, context.model().TakeIds(std::move(call.tokens)));
+  return DetokenizeJson(Decode(context.model().tokenizer(), prompt.tokens, SpecialTokens::kShow));
+}
+
+template <typename Work>
+absl::Status AnswerText(const OpenAiContext& context, Call& call, Work work) {
+  ASSIGN_OR_RETURN(const AdmittedBody body,
+                   AdmitBody(call, context.admission, kNoRequests, kNoPrompt));
+  absl::StatusOr<std::string> answer = Internal("the body was not read");
+  RunWithText(call, std::ssize(body.text), [&] { answer = work(context, body.text); });
+  RETURN_IF_ERROR(answer.status());
+  call.RespondJson(*std::move(answer));
+  return absl::OkStatus();
+}
+
+}  // namespace
+
+absl::Status TokenizeText(const OpenAiContext& context, Call& call) {
+  return AnswerText(context, call, Tokenize);
+}
+
+absl::Status DetokenizeIds(const OpenAiContext& context, Call& call) {
+  return AnswerText(context, call, Detokenize);
+}
+
+absl::Status ListModels(const OpenAiContext& context, Call& call) {
+  call.RespondJson(
+      ModelListJson(context.model().names(), context.created, context.model().max_tokens()));
+  return absl::OkStatus();
+}
+
+absl::Status ShowModel(const OpenAiContext& context, Call& call) {
+  RETURN_IF_ERROR(context.model().CheckName(call.path_rest));
+  call.RespondJson(ModelJson(call.path_rest, context.created, context.model().max_tokens()));
+  return absl::OkStatus();
+}
+
+}  // namespace hadal
