@@ -1,12 +1,14 @@
 #include "engine/local_executor.h"
 
 #include <algorithm>
-#include <bit>
 #include <chrono>
 #include <pthread.h>
 #include <utility>
 
 #include "base/check.h"
+#include "base/log.h"
+#include "engine/finite.h"
+#include "kernels/reference/table.h"
 
 namespace hadal {
 namespace {
@@ -14,17 +16,6 @@ namespace {
 constexpr int64_t kSliceRows = 64;  // of logits at a time: they share one pass over lm_head
 constexpr int32_t kNoRow = -1;
 constexpr size_t kUsualLogprobs = 20;  // the most that the OpenAI API allows
-
-// True when no value is NaN or infinite. A maximum of bits, so that the loop has no branch.
-bool AllFinite(std::span<const float> values) {
-  constexpr uint32_t kMagnitude = 0x7FFFFFFF;
-  constexpr uint32_t kInfinity = 0x7F800000;
-  uint32_t highest = 0;
-  for (const float value : values) {
-    highest = std::max(highest, std::bit_cast<uint32_t>(value) & kMagnitude);
-  }
-  return highest < kInfinity;
-}
 
 // CHECKs what executor.h says of samples, and that rows lie in their sequences.
 void CheckSamples(const StepInput& input) {
@@ -72,7 +63,10 @@ LocalExecutor::LocalExecutor(Args args, Buffers buffers)
       logits_copies_(ViewOf(
           buffers_.logits_copies, args_.pool.num_threads(), args_.model.config().vocab_size)),
       scratch_(args_.device),
-      context_{args_.pool, scratch_},
+      guard_(args_.model.kernels(), reference::MakeTable()),
+      context_{{args_.pool, scratch_}, guard_},
+      model_(args_.model.WithKernels(guard_.table())),
+      careful_model_(args_.model.WithKernels(guard_.careful_table())),
       picks_(static_cast<size_t>(args_.max_samples)),
       samples_(static_cast<size_t>(args_.max_samples)),
       spare_logprobs_(samples_.size()) {
@@ -144,13 +138,47 @@ void LocalExecutor::RunStep(const StepInput& input) {
   for (const BlockCopy& copy : input.copies) {
     args_.cache.CopyBlock(copy.source, copy.destination);
   }
-  args_.model.Forward(
-      input.batch, args_.cache, context_, hidden_.Slice(0, input.batch.num_tokens()));
+  forward_time_ = std::chrono::steady_clock::now() - start;
+  sample_time_ = {};
+  RunModel(input, model_);
+  if (!IsHealthy()) {
+    RunCarefully(input);
+  }
+}
+
+// All of a step but its copies. It may be run again: the same rows are written from the same ones.
+void LocalExecutor::RunModel(const StepInput& input, const Model& model) {
+  const TimePoint start = std::chrono::steady_clock::now();
+  model.Forward(input.batch, args_.cache, context_, hidden_.Slice(0, input.batch.num_tokens()));
   CheckHidden(input.batch);
   const TimePoint forward_end = std::chrono::steady_clock::now();
-  SampleAll(input);
-  forward_time_ = forward_end - start;
-  sample_time_ = std::chrono::steady_clock::now() - forward_end;
+  SampleAll(input, model);
+  forward_time_ += forward_end - start;
+  sample_time_ += std::chrono::steady_clock::now() - forward_end;
+}
+
+bool LocalExecutor::IsHealthy() const {
+  return std::find(health_.begin(), health_.end(), RowHealth::kNotFinite) == health_.end();
+}
+
+void LocalExecutor::RunCarefully(const StepInput& input) {
+  guard_.BeginStep();
+  RunModel(input, careful_model_);
+  const int64_t num_to_blame = guard_.EndStep();
+  if (IsHealthy() && num_to_blame == 0) {
+    Log(LogLevel::kError,
+        "a step gave numbers that are not finite, and finite ones when it was run again: memory or "
+        "processor may be failing");
+  }
+  // The blocks will have other owners: what they read must not be NaN even by mistake.
+  const ForwardBatch& batch = input.batch;
+  for (size_t s = 0; s < health_.size(); ++s) {
+    if (health_[s] == RowHealth::kNotFinite) {
+      for (int32_t row = batch.query_starts[s]; row < batch.query_starts[s + 1]; ++row) {
+        args_.cache.ZeroRow(batch.slots[static_cast<size_t>(row)]);
+      }
+    }
+  }
 }
 
 void LocalExecutor::CheckHidden(const ForwardBatch& batch) {
@@ -168,9 +196,9 @@ void LocalExecutor::CheckHidden(const ForwardBatch& batch) {
   args_.pool.ParallelFor(batch.num_sequences(), 1, check);
 }
 
-void LocalExecutor::SampleAll(const StepInput& input) {
+void LocalExecutor::SampleAll(const StepInput& input, const Model& model) {
   for (size_t next = 0; next < input.samples.size();) {
-    next = SampleSlice(input, next);
+    next = SampleSlice(input, model, next);
   }
   for (size_t i = 0; i < input.samples.size(); ++i) {
     if (picks_[i].failed) {
@@ -180,7 +208,7 @@ void LocalExecutor::SampleAll(const StepInput& input) {
 }
 
 // Samples from `begin` on, as many as have their rows among kSliceRows; returns where they end.
-size_t LocalExecutor::SampleSlice(const StepInput& input, size_t begin) {
+size_t LocalExecutor::SampleSlice(const StepInput& input, const Model& model, size_t begin) {
   // 1. The distinct rows, side by side.
   int32_t num_rows = 0;
   int32_t last_row = kNoRow;
@@ -205,8 +233,7 @@ size_t LocalExecutor::SampleSlice(const StepInput& input, size_t begin) {
 
   // 2. Their logits, and every sample's choice.
   if (num_rows > 0) {
-    args_.model.ComputeLogits(
-        sliced_hidden_.Slice(0, num_rows), context_, logits_.Slice(0, num_rows));
+    model.ComputeLogits(sliced_hidden_.Slice(0, num_rows), context_, logits_.Slice(0, num_rows));
   }
   const auto sample = [&](int64_t first, int64_t last, int32_t worker) {
     for (size_t i = begin + static_cast<size_t>(first); i < begin + static_cast<size_t>(last);

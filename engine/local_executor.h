@@ -9,21 +9,26 @@
 #include <absl/synchronization/mutex.h>
 
 #include "engine/api/executor.h"
+#include "engine/api/kernel_health.h"
+#include "engine/kernel_guard.h"
 #include "engine/model/model.h"
 #include "engine/sample/sampler.h"
 
 namespace hadal {
 
 /// Runs steps on this machine, on a thread of its own called "exec" that shares its loops with a
-/// thread pool. Never fails a step as a whole. Allocates nothing once steps of each kind have run,
-/// as long as a caller gives Wait the same output, which keeps its vectors.
+/// thread pool. Never fails a step as a whole: when a row is not finite, the step is run again
+/// under a KernelGuard, which computes by the reference what a kernel got wrong. A sequence whose
+/// numbers are not finite then either ends as kNotFinite, and the cache rows that it wrote are
+/// zeroed; all others get the bits that they get without it. Allocates nothing once steps of each
+/// kind have run, as long as a caller gives Wait the same output, which keeps its vectors.
 ///
 /// Submit, Wait and the destructor belong to one thread; between Submit and Wait all else belongs
 /// to "exec", the pool included.
 class LocalExecutor final : public Executor {
  public:
   struct Args {
-    const Model& model;       // borrowed
+    const Model& model;       // borrowed; its kernels are copied, and may be demoted here
     KvCache cache;            // of that model
     ThreadPool& pool;         // borrowed; used by nobody else
     const Device& device;     // where activations and logits lie; the host's memory
@@ -47,6 +52,9 @@ class LocalExecutor final : public Executor {
   /// Always OK.
   absl::Status Wait(StepOutput& output) override;
 
+  /// How each op has behaved so far. Any thread.
+  [[nodiscard]] std::vector<KernelHealth> kernel_health() const { return guard_.health(); }
+
  private:
   enum class State : int8_t { kIdle, kSubmitted, kDone };
 
@@ -67,9 +75,12 @@ class LocalExecutor final : public Executor {
 
   void ExecMain();
   void RunStep(const StepInput& input);
+  void RunModel(const StepInput& input, const Model& model);
+  void RunCarefully(const StepInput& input);
   void CheckHidden(const ForwardBatch& batch);
-  void SampleAll(const StepInput& input);
-  size_t SampleSlice(const StepInput& input, size_t begin);
+  [[nodiscard]] bool IsHealthy() const;
+  void SampleAll(const StepInput& input, const Model& model);
+  size_t SampleSlice(const StepInput& input, const Model& model, size_t begin);
   void SampleOne(const SampleRow& sample, size_t i, bool is_shared, int32_t worker);
   void HandOver(StepOutput& output) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
 
@@ -80,7 +91,10 @@ class LocalExecutor final : public Executor {
   TensorView<float, 2> logits_;
   TensorView<float, 2> logits_copies_;
   ScratchArena scratch_;
-  ExecutionContext context_;
+  KernelGuard guard_;
+  KernelGuard::CarefulContext context_;  // serves careful_model_, and so model_ too
+  const Model model_;                    // on the guard's tables
+  const Model careful_model_;
   std::vector<Sampler> samplers_;  // one for each worker
 
   // What the step that ran last came to. `exec` writes it between Submit and its end, the caller

@@ -19,7 +19,7 @@ struct Limits {
   int64_t max_sequence_tokens = 4096;      // prompt and continuation: the model's context
   int64_t max_sequences_per_request = 8;   // n; nor more than may run
   int64_t max_logprobs = 20;               // SamplingParams::num_logprobs
-  int64_t max_stop_token_ids = 64;         // of a request
+  int64_t max_stop_token_ids = 64;         // of a request; also SamplingParams::ending_token_ids
   int64_t max_logit_biases = 1024;         // likewise
   int64_t num_blocks = 64;                 // of the cache
   double watermark = 0.01;                 // share of the blocks that admission leaves free

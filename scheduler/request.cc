@@ -30,6 +30,11 @@ absl::Status ValidateRequest(const Limits& limits, const Request& request) {
         max_new_tokens,
         request.max_new_tokens);
   }
+  if (request.sampling.min_tokens > request.max_new_tokens) {
+    return InvalidArgument("min_tokens: expected at most max_tokens %d, found %d",
+                           request.max_new_tokens,
+                           request.sampling.min_tokens);
+  }
   for (size_t i = 0; i < request.prompt.size(); ++i) {
     if (request.prompt[i] < 0 || request.prompt[i] >= limits.vocab_size) {
       return InvalidArgument("prompt: token %d at place %d is not in the vocabulary of %d",
@@ -55,6 +60,11 @@ absl::Status ValidateRequest(const Limits& limits, const Request& request) {
     return InvalidArgument("stop_token_ids: expected at most %d, found %d",
                            limits.max_stop_token_ids,
                            request.stop_token_ids.size());
+  }
+  if (std::ssize(request.sampling.ending_token_ids) > limits.max_stop_token_ids) {
+    return InvalidArgument("ending_token_ids: expected at most %d, found %d",
+                           limits.max_stop_token_ids,
+                           request.sampling.ending_token_ids.size());
   }
   if (std::ssize(request.sampling.logit_bias) > limits.max_logit_biases) {
     return InvalidArgument("logit_bias: expected at most %d, found %d",

@@ -52,6 +52,20 @@ absl::Status ValidateSamplingParams(const SamplingParams& params, int64_t vocab_
       return InvalidArgument("logit_bias: expected a number from -100 to 100, found %g", bias);
     }
   }
+  if (params.min_tokens < 0) {
+    return InvalidArgument("min_tokens: expected 0 or more, found %d", params.min_tokens);
+  }
+  if (std::ssize(params.ending_token_ids) >= vocab_size) {  // something must be left to choose
+    return InvalidArgument("ending_token_ids: expected fewer than the vocabulary's %d, found %d",
+                           vocab_size,
+                           params.ending_token_ids.size());
+  }
+  for (const TokenId token : params.ending_token_ids) {
+    if (token < 0 || token >= vocab_size) {
+      return InvalidArgument(
+          "ending_token_ids: token %d is not in the vocabulary of %d", token, vocab_size);
+    }
+  }
   return absl::OkStatus();
 }
 

@@ -20,6 +20,8 @@ struct SamplingParams {
   float repetition_penalty = 1;  // > 0: divides positive and multiplies negative logits of tokens
                                  // that stand in the prompt or were generated
   std::vector<std::pair<TokenId, float>> logit_bias = {};  // added to logits; each in [-100, 100]
+  int64_t min_tokens = 0;                      // >= 0: before so many tokens are generated …
+  std::vector<TokenId> ending_token_ids = {};  // … none of these can be chosen; fewer than all
   uint64_t seed = 0;          // with equal seeds, prompts and parameters the tokens are equal
   int32_t num_logprobs = -1;  // -1: none; k: of the token and the k best
 };

@@ -57,6 +57,15 @@ void KvCache::CopyBlock(int64_t source, int64_t destination) {
   }
 }
 
+void KvCache::ZeroRow(int64_t slot) {
+  CHECK(slot >= 0 && slot < num_blocks() * kBlockSize);
+  for (const LatentCache& layer : layers_) {
+    const int64_t row_bytes = layer.row_width * SizeOf(layer.dtype);
+    std::memset(
+        static_cast<std::byte*>(layer.rows) + slot * row_bytes, 0, static_cast<size_t>(row_bytes));
+  }
+}
+
 DType DefaultCacheDType(const ModelConfig& config) {
   return config.dtype == DType::kF32 ? DType::kF32 : DType::kBf16;
 }

@@ -42,6 +42,9 @@ class KvCache {
   /// lies in the host's memory.
   void CopyBlock(int64_t source, int64_t destination);
 
+  /// Sets the row of a slot to zero in every layer. REQUIRES: as CopyBlock.
+  void ZeroRow(int64_t slot);
+
   [[nodiscard]] int64_t num_blocks() const { return layers_.front().num_blocks; }
   [[nodiscard]] size_t size_bytes() const { return buffer_.size_bytes(); }
 

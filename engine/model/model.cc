@@ -40,6 +40,13 @@ void CheckBatch(const ForwardBatch& batch, const ModelConfig& config, const KvCa
 Model::Model(const Args& args)
     : args_(args), rope_(args.config), softmax_scale_(SoftmaxScale(args.config)) {}
 
+Model Model::WithKernels(const KernelTable& kernels) const {
+  return Model({.config = args_.config,
+                .weights = args_.weights,
+                .kernels = kernels,
+                .mla_form = args_.mla_form});
+}
+
 Step Model::MakeStep(const ForwardBatch& batch,
                      const KvCache& cache,
                      ExecutionContext& context) const {

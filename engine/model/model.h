@@ -30,6 +30,10 @@ class Model {
   explicit Model(const Args& args);
 
   [[nodiscard]] const ModelConfig& config() const { return args_.config; }
+  [[nodiscard]] const KernelTable& kernels() const { return args_.kernels; }
+
+  /// The same model on other kernels, which it borrows. Their entries may change between steps.
+  [[nodiscard]] Model WithKernels(const KernelTable& kernels) const;
 
   /// Runs the batch through all layers: writes its rows of the cache, and to `hidden`
   /// [num_tokens, hidden_size] the last hidden states, after `model.norm`.

@@ -17,6 +17,12 @@ bool HasPenalties(const SamplingParams& params) {
          params.presence_penalty != 0;
 }
 
+// Whether the sequence is still too short to end.
+bool IsTooShort(const Sampler::Args& args) {
+  return std::ssize(args.tokens) - args.num_prompt_tokens < args.params.min_tokens &&
+         !args.params.ending_token_ids.empty();
+}
+
 // A logit with the penalty for standing in the sequence. Stays finite: an extreme penalty must
 // leave something to choose.
 float Repeat(float logit, float penalty) {
@@ -65,7 +71,7 @@ absl::Status Sampler::Sample(const Args& args, SampledToken& sampled) {
   }
   sampled.logprob = 0;
   sampled.top_logprobs.clear();
-  const bool changes = !params.logit_bias.empty() || HasPenalties(params);
+  const bool changes = !params.logit_bias.empty() || HasPenalties(params) || IsTooShort(args);
   std::span<const float> model_logits = args.logits;
   double log_sum = 0;
   if (params.num_logprobs >= 0) {
@@ -81,6 +87,9 @@ absl::Status Sampler::Sample(const Args& args, SampledToken& sampled) {
   }
   if (HasPenalties(params)) {
     ApplyPenalties(args);
+  }
+  if (IsTooShort(args)) {
+    RETURN_IF_ERROR(HoldBackEnd(args));
   }
   sampled.token = Choose(args);
   if (params.num_logprobs >= 0) {
@@ -119,6 +128,19 @@ void Sampler::ApplyPenalties(const Args& args) {
   for (const TokenId token : penalised) {
     counts_[static_cast<size_t>(token)] = 0;
   }
+}
+
+absl::Status Sampler::HoldBackEnd(const Args& args) {
+  for (const TokenId token : args.params.ending_token_ids) {
+    args.logits[static_cast<size_t>(token)] = kImpossible;
+  }
+  if (!std::isfinite(HighestLogit(args.logits))) {
+    return Internal(
+        "the model's logits at position %d are finite for tokens alone that may not "
+        "be chosen yet",
+        args.tokens.size());
+  }
+  return absl::OkStatus();
 }
 
 TokenId Sampler::Choose(const Args& args) {

@@ -23,6 +23,8 @@ class LocalExecutorAllocationTest : public testing::TestWithParam<std::string> {
          .frequency_penalty = 0.1F,
          .repetition_penalty = 1.1F,
          .logit_bias = {{1, 3.0F}},
+         .min_tokens = 60,
+         .ending_token_ids = {2, 3},
          .seed = 2,
          .num_logprobs = 20}};
     const std::vector<TokenId> ids = golden_.Ids("input_ids");

@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <cstring>
-#include <limits>
 #include <random>
 
 #include <gtest/gtest.h>
@@ -17,17 +16,8 @@ constexpr int64_t kMaxBlocks = 2;
 constexpr int64_t kGenerated = 24;
 constexpr int64_t kMaxSamples = 200;
 
-// The token whose embedding is NaN in EmbedWithNan.
+// The token whose embedding is NaN where it is poisoned.
 constexpr TokenId kBadToken = 5;
-
-void EmbedWithNan(const EmbeddingArgs& args, ExecutionContext& context) {
-  BestKernels().embedding.function(args, context);
-  for (int64_t t = 0; t < args.y.extent(0); ++t) {
-    if (args.token_ids(t) == kBadToken) {
-      args.y(t, args.y.extent(1) - 1) = std::numeric_limits<float>::quiet_NaN();
-    }
-  }
-}
 
 bool HasSameBits(float a, float b) {
   return std::memcmp(&a, &b, sizeof(a)) == 0;
@@ -246,18 +236,18 @@ TEST_F(LocalExecutorTest, BlocksAreCopiedBeforeTheStep) {
 
 // Block 3 was another sequence's; the rest of its rows must not matter.
 TEST_F(LocalExecutorTest, ANanHurtsItsOwnSequenceAlone) {
-  KernelTable kernels = BestKernels();
-  kernels.embedding.function = &EmbedWithNan;
+  Golden poisoned = Golden::Load("v3-bf16");
+  poisoned.PoisonEmbedding(kBadToken);
   const std::vector<TestSequence> clean = MakeSequences();
   ExecutorFixture good = MakeExecutor(golden_, BestKernels());
-  ExecutorFixture bad = MakeExecutor(golden_, kernels);
+  ExecutorFixture bad = MakeExecutor(poisoned, BestKernels());
+  StepOutput expected;
+  StepOutput output;
   for (const int64_t place : {0, 12, 32}) {
     std::vector<TestSequence> expected_sequences = clean;
     std::vector<TestSequence> sequences = clean;
     sequences[3].tokens[static_cast<size_t>(place)] = kBadToken;
-    StepOutput expected;
     good.Run(MakeStep(expected_sequences, {20, 1, 40, 33}), expected);
-    StepOutput output;
     bad.Run(MakeStep(sequences, {20, 1, 40, 33}), output);
     EXPECT_EQ(
         output.health,
@@ -266,39 +256,55 @@ TEST_F(LocalExecutorTest, ANanHurtsItsOwnSequenceAlone) {
     for (size_t i = 0; i < 3; ++i) {
       ExpectSame(output.samples[i], expected.samples[i]);
     }
+    for (const KernelHealth& kernel : bad.executor().kernel_health()) {
+      EXPECT_EQ(kernel.num_faults, 0) << kernel.op << ": the weights were to blame";
+    }
   }
-  // The blocks are reused by a healthy sequence, whose own rows are all that it reads.
-  std::vector<TestSequence> next = clean;
-  std::vector<TestSequence> expected_next = clean;
-  StepOutput expected;
-  StepOutput output;
-  good.Run(MakeStep(expected_next, {20, 1, 40, 33}), expected);
-  bad.Run(MakeStep(next, {20, 1, 40, 33}), output);
-  ExpectSame(output.samples[3], expected.samples[3]);
-}
-
-const void* infinite_matrix = nullptr;
-
-// A product of a finite row can overflow where nothing before it did.
-void LinearWithInfinity(const LinearArgs& args, ExecutionContext& context) {
-  BestKernels().linear.function(args, context);
-  if (args.weight.payload == infinite_matrix) {
-    args.y(1, 0) = std::numeric_limits<float>::infinity();
+  // The blocks are reused by healthy sequences, whose own rows are all that they read.
+  for (int32_t round = 0; round < 100; ++round) {
+    std::vector<TestSequence> next = clean;
+    std::vector<TestSequence> expected_next = clean;
+    std::swap(next[round % 3].blocks, next[3].blocks);
+    good.Run(MakeStep(expected_next, {20, 1, 40, 33}), expected);
+    bad.Run(MakeStep(next, {20, 1, 40, 33}), output);
+    for (size_t i = 0; i < 4; ++i) {
+      ExpectSame(output.samples[i], expected.samples[i]);
+    }
   }
 }
 
+// A row of lm_head is NaN, and for one sequence it is the only token that it may choose.
 TEST_F(LocalExecutorTest, LogitsWithoutAFiniteSumHurtTheirSequenceAlone) {
   KernelTable kernels = BestKernels();
-  kernels.linear.function = &LinearWithInfinity;
-  infinite_matrix = golden_.weights().lm_head.payload;
   std::vector<TestSequence> sequences = MakeSequences();
   ExecutorFixture fixture = MakeExecutor(golden_, kernels);
+  constexpr TokenId kOnlyToken = 17;
+  sequences[1].params.min_tokens = 1;
+  for (TokenId token = 0; token < golden_.config().vocab_size; ++token) {
+    if (token != kOnlyToken) {
+      sequences[1].params.ending_token_ids.push_back(token);
+    }
+  }
   StepOutput output;
   fixture.Run(MakeStep(sequences, {1, 1, 1, 1}), output);
+  EXPECT_EQ(output.health, std::vector<RowHealth>(4, RowHealth::kFinite));
+  EXPECT_EQ(output.samples[1].token, kOnlyToken);
+
+  Golden poisoned = Golden::Load("v3-bf16");
+  poisoned.PoisonHead(kOnlyToken);
+  ExecutorFixture bad = MakeExecutor(poisoned, kernels);
+  for (TestSequence& sequence : sequences) {
+    sequence.num_computed = 0;
+  }
+  StepOutput bad_output;
+  bad.Run(MakeStep(sequences, {1, 1, 1, 1}), bad_output);
   EXPECT_EQ(
-      output.health,
+      bad_output.health,
       (std::vector<RowHealth>{
           RowHealth::kFinite, RowHealth::kNotFinite, RowHealth::kFinite, RowHealth::kFinite}));
+  for (const size_t i : {0, 2, 3}) {
+    EXPECT_EQ(bad_output.samples[i].token, output.samples[i].token);
+  }
 }
 
 TEST_F(LocalExecutorTest, NoRoomForBuffersIsResourceExhausted) {

@@ -80,6 +80,10 @@ TEST(ValidateRequestTest, RefusesWhatCanNeverRun) {
            {[](Request& r) { r.prompt.resize(1000); }, "leave no room"},
            {[](Request& r) { r.sampling.num_logprobs = 21; }, "logprobs: expected at most 20"},
            {[](Request& r) { r.stop_token_ids.resize(65); }, "stop_token_ids: expected at most 64"},
+           {[](Request& r) { r.sampling.min_tokens = r.max_new_tokens + 1; },
+            "min_tokens: expected at most"},
+           {[](Request& r) { r.sampling.ending_token_ids.resize(65); },
+            "ending_token_ids: expected at most"},
            {[](Request& r) { r.sampling.logit_bias.resize(1025); }, "logit_bias: expected at most"},
            {[](Request& r) { r.sampling.temperature = -1; }, "temperature"}}) {
     Request request = MakeRequest(1, 200, 56);

@@ -4,7 +4,6 @@
 
 #include <algorithm>
 #include <bit>
-#include <limits>
 #include <map>
 #include <random>
 #include <tuple>
@@ -40,17 +39,8 @@ Generated BitsOf(const SampledToken& sampled) {
 // By request id: what each of its sequences generated.
 using Answers = std::map<int64_t, std::vector<std::vector<Generated>>>;
 
-// The token that breaks the step of a sequence which holds it, in a model with EmbedWithNan.
+// The token that breaks the step of a sequence which holds it, once its embedding is poisoned.
 constexpr TokenId kBadToken = 3;
-
-void EmbedWithNan(const EmbeddingArgs& args, ExecutionContext& context) {
-  BestKernels().embedding.function(args, context);
-  for (int64_t t = 0; t < args.y.extent(0); ++t) {
-    if (args.token_ids(t) == kBadToken) {
-      args.y(t, 0) = std::numeric_limits<float>::quiet_NaN();
-    }
-  }
-}
 
 class SameTokensTest : public testing::TestWithParam<std::tuple<std::string, DType>> {
  protected:
@@ -132,16 +122,12 @@ class SameTokensTest : public testing::TestWithParam<std::tuple<std::string, DTy
   }
 
   void Start(const Limits& limits, int32_t num_threads) {
-    Start(limits, num_threads, BestKernels());
-  }
-
-  void Start(const Limits& limits, int32_t num_threads, const KernelTable& kernels) {
     limits_ = limits;
     limits_.vocab_size = golden_.config().vocab_size;
     ASSERT_TRUE(ValidateLimits(limits_).ok());
     scheduler_ = std::make_unique<Scheduler>(limits_);
     executor_.emplace(ExecutorFixture::Args{.golden = golden_,
-                                            .kernels = kernels,
+                                            .kernels = BestKernels(),
                                             .num_threads = num_threads,
                                             .cache_dtype = cache_dtype_,
                                             .num_blocks = limits_.num_blocks,
@@ -188,7 +174,7 @@ class SameTokensTest : public testing::TestWithParam<std::tuple<std::string, DTy
   }
 
   std::mt19937_64 random_{1};
-  const Golden golden_ = Golden::Load(std::get<0>(GetParam()));
+  Golden golden_ = Golden::Load(std::get<0>(GetParam()));
   const DType cache_dtype_ = std::get<1>(GetParam());
   ModelRunner runner_{golden_, "auto", MlaForm::kAbsorbed};
   std::vector<Request> requests_;
@@ -268,9 +254,8 @@ TEST_P(SameTokensTest, FromBlocksOfAnAnswer) {
 // A prompt that breaks its steps in the middle: it ends as failed, the others do not notice, and
 // what it wrote is found by nobody.
 TEST_P(SameTokensTest, BesideARequestThatBreaks) {
-  KernelTable kernels = BestKernels();
-  kernels.embedding.function = &EmbedWithNan;
-  Start({.max_running_sequences = 40, .max_step_tokens = 48, .num_blocks = 512}, 2, kernels);
+  golden_.PoisonEmbedding(kBadToken);
+  Start({.max_running_sequences = 40, .max_step_tokens = 48, .num_blocks = 512}, 2);
   constexpr int64_t kBadId = 1000;
   Request bad = requests_[0];
   bad.id = RequestId{kBadId};

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstring>
+#include <limits>
 #include <utility>
 
 #include <gtest/gtest.h>
@@ -58,6 +59,22 @@ bool Golden::Has(const std::string& tensor) const {
   return std::any_of(outputs_->tensors.begin(),
                      outputs_->tensors.end(),
                      [&tensor](const TensorInfo& t) { return t.name == tensor; });
+}
+
+void Golden::Poison(WeightMatrix& table, TokenId token) {
+  CHECK(poisoned_table_.empty());
+  const auto* begin = static_cast<const std::byte*>(table.payload);
+  poisoned_table_.assign(begin, begin + SizeBytes(table));
+  const auto last = static_cast<size_t>((token + 1) * table.cols - 1);
+  const float nan = std::numeric_limits<float>::quiet_NaN();
+  if (table.format == WeightFormat::kF32) {
+    std::memcpy(poisoned_table_.data() + last * sizeof(nan), &nan, sizeof(nan));
+  } else {
+    CHECK(table.format == WeightFormat::kBf16);
+    const bf16 narrow = ToBf16(nan);
+    std::memcpy(poisoned_table_.data() + last * sizeof(narrow), &narrow, sizeof(narrow));
+  }
+  table.payload = poisoned_table_.data();
 }
 
 std::vector<TokenId> Golden::Ids(const std::string& tensor) const {

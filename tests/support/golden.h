@@ -1,5 +1,6 @@
 #pragma once
 
+#include <cstddef>
 #include <memory>
 #include <string>
 #include <vector>
@@ -22,6 +23,11 @@ class Golden {
   [[nodiscard]] const ModelConfig& config() const { return checkpoint_->config(); }
   [[nodiscard]] const Weights& weights() const { return *weights_; }
 
+  /// From now on the last element of this token's row of the embedding, or of the head, is NaN,
+  /// whatever the kernels.
+  void PoisonEmbedding(TokenId token) { Poison(weights_->embed_tokens, token); }
+  void PoisonHead(TokenId token) { Poison(weights_->lm_head, token); }
+
   /// Tensors of golden.safetensors. REQUIRES: the tensor is there with this type.
   [[nodiscard]] std::vector<TokenId> Ids(const std::string& tensor) const;
   [[nodiscard]] std::vector<float> Floats(const std::string& tensor) const;
@@ -29,10 +35,12 @@ class Golden {
 
  private:
   [[nodiscard]] const TensorInfo& Find(const std::string& tensor) const;
+  void Poison(WeightMatrix& table, TokenId token);
 
   std::unique_ptr<Checkpoint> checkpoint_;
   std::unique_ptr<Weights> weights_;
   std::unique_ptr<SafetensorsFile> outputs_;
+  std::vector<std::byte> poisoned_table_;  // of one of them
 };
 
 /// A thread pool, an arena and a model over one kernel table.

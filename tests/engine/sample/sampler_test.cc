@@ -224,6 +224,40 @@ TEST(SamplerTest, LogprobsAreTheModelsOwn) {
   EXPECT_EQ(sampled->top_logprobs[1].token, 2);
 }
 
+TEST(SamplerTest, EndingTokensWaitForMinTokens) {
+  const std::vector<float> logits = {1, 3, 2, 2.5F};
+  for (int64_t num_generated = 0; num_generated < 6; ++num_generated) {
+    const History history = {.tokens = std::vector<TokenId>(static_cast<size_t>(4 + num_generated)),
+                             .num_prompt_tokens = 4};
+    for (const float temperature : {0.0F, 0.01F}) {
+      const SamplingParams params = {.temperature = temperature,
+                                     .logit_bias = {{1, 10}},
+                                     .min_tokens = 3,
+                                     .ending_token_ids = {1, 3}};
+      EXPECT_EQ(SampleToken(params, logits, history), num_generated < 3 ? 2 : 1) << num_generated;
+    }
+  }
+  EXPECT_EQ(SampleToken({.temperature = 0, .min_tokens = 3}, logits, {}), 1) << "none are named";
+}
+
+TEST(SamplerTest, LogprobsCountTokensThatMayNotBeChosenYet) {
+  const auto sampled =
+      Sample({.temperature = 0, .min_tokens = 1, .ending_token_ids = {1}, .num_logprobs = 1},
+             LogitsOf({0.1, 0.6, 0.3}),
+             {});
+  ASSERT_TRUE(sampled.ok());
+  EXPECT_EQ(sampled->token, 2);
+  EXPECT_NEAR(sampled->logprob, std::log(0.3), 1e-5);
+  EXPECT_EQ(sampled->top_logprobs[0].token, 1);
+  EXPECT_NEAR(sampled->top_logprobs[0].logprob, std::log(0.6), 1e-5);
+}
+
+TEST(SamplerTest, NothingLeftToChooseIsInternal) {
+  const SamplingParams params = {.min_tokens = 1, .ending_token_ids = {0, 2}};
+  EXPECT_EQ(Sample(params, {1, kNan, 2}, {}).status().code(), absl::StatusCode::kInternal);
+  EXPECT_TRUE(Sample(params, {1, -50, 2}, {}).ok());
+}
+
 TEST(SamplerTest, RefusesLogitsWithoutAFiniteMaximum) {
   const float infinity = std::numeric_limits<float>::infinity();
   for (std::vector<float> logits :
@@ -260,6 +294,10 @@ TEST(SamplingParamsTest, EachFieldHasItsRange) {
       {{.logit_bias = {{10, 1}}}, "logit_bias"},
       {{.logit_bias = {{-1, 1}}}, "logit_bias"},
       {{.logit_bias = {{1, 101}}}, "logit_bias"},
+      {{.min_tokens = -1}, "min_tokens"},
+      {{.ending_token_ids = {10}}, "ending_token_ids"},
+      {{.ending_token_ids = {-1}}, "ending_token_ids"},
+      {{.ending_token_ids = std::vector<TokenId>(10)}, "ending_token_ids"},
       {{.num_logprobs = 11}, "logprobs"},
       {{.num_logprobs = -2}, "logprobs"}};
   for (const auto& [params, field] : bad) {
