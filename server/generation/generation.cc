@@ -128,6 +128,8 @@ absl::StatusOr<Request> Generation::MakeRequest(const Args& args) {
       .cache_sharing = args.context.cache_sharing,
       .cache_salt = HashSalt(params.cache_salt),
       .deadline = args.arrival + params.timeout.value_or(args.context.request_timeout)};
+  request.sampling.min_tokens = params.min_tokens;
+  request.sampling.ending_token_ids = request.stop_token_ids;
   request.sampling.seed = params.seed.has_value() ? *params.seed : FreshSeed();
   if (params.min_tokens > request.max_new_tokens) {
     return InvalidArgument("min_tokens: expected at most max_tokens, which is %d, found %d",
