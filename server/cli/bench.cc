@@ -16,7 +16,7 @@
 #include "server/cli/commands.h"
 #include "server/cli/exit_code.h"
 #include "server/cli/json_output.h"
-#include "server/cli/loaded_model.h"
+#include "server/cli/model/loaded_model.h"
 
 namespace hadal {
 namespace {

@@ -12,8 +12,8 @@
 #include "server/cli/exit_code.h"
 #include "server/cli/generation.h"
 #include "server/cli/json_output.h"
-#include "server/cli/loaded_model.h"
-#include "server/cli/text_model.h"
+#include "server/cli/model/loaded_model.h"
+#include "server/cli/model/text_model.h"
 
 namespace hadal {
 namespace {

@@ -8,7 +8,7 @@
 #include "engine/text/stream_decoder.h"
 #include "server/cli/commands.h"
 #include "server/cli/json_output.h"
-#include "server/cli/text_model.h"
+#include "server/cli/model/text_model.h"
 
 namespace hadal {
 namespace {

@@ -1,10 +1,12 @@
 #pragma once
 
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "base/status.h"
 #include "engine/checkpoint/model_config.h"
+#include "engine/text/chat/chat_format.h"
 #include "engine/text/chat/prompt_encoder.h"
 #include "engine/text/tokenizer.h"
 #include "engine/text/tokenizer_config.h"
@@ -18,6 +20,7 @@ class TextModel {
   /// model's vocabulary.
   static absl::StatusOr<TextModel> Open(const std::string& dir);
 
+  [[nodiscard]] const ModelConfig& config() const { return config_; }
   [[nodiscard]] const Tokenizer& tokenizer() const { return tokenizer_; }
 
   /// Ids of plain text to continue, with the begin-of-sentence token in front when the checkpoint
@@ -27,6 +30,13 @@ class TextModel {
   /// The prompt of a chat request file, as the checkpoint's format has it. Errors name the file;
   /// a format that is unknown is a CheckpointFault.
   [[nodiscard]] absl::StatusOr<ChatPrompt> EncodeChatFile(const std::string& path) const;
+
+  /// How the checkpoint writes conversations. The errors of DetectChatFormat.
+  [[nodiscard]] absl::StatusOr<ChatFormat> DetectFormat() const;
+
+  /// The token that plain text begins with; nothing when the checkpoint asks for none. The errors
+  /// of EncodeText.
+  [[nodiscard]] absl::StatusOr<std::optional<TokenId>> BosTokenId() const;
 
   /// Tokens that end an answer, by tokenizer_config.json and config.json.
   [[nodiscard]] std::vector<TokenId> EosTokenIds() const;

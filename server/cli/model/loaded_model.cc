@@ -1,4 +1,4 @@
-#include "server/cli/loaded_model.h"
+#include "server/cli/model/loaded_model.h"
 
 #include <algorithm>
 #include <chrono>
@@ -9,7 +9,7 @@
 #include "engine/checkpoint/model_summary.h"
 #include "kernels/kernel_registry.h"
 #include "server/cli/exit_code.h"
-#include "server/cli/progress_bar.h"
+#include "server/cli/model/progress_bar.h"
 
 namespace hadal {
 namespace {
@@ -49,19 +49,25 @@ absl::StatusOr<std::unique_ptr<LoadedModel>> LoadedModel::Load(const ModelOption
 absl::StatusOr<std::unique_ptr<LoadedModel>> LoadedModel::Load(const ModelOptions& options,
                                                                Checkpoint checkpoint,
                                                                const KernelTable& kernels) {
+  ProgressBar bar("loading");
+  return Load(options, std::move(checkpoint), kernels, [&bar](int64_t done, int64_t total) {
+    bar.Show(done, total);
+  });
+}
+
+absl::StatusOr<std::unique_ptr<LoadedModel>> LoadedModel::Load(const ModelOptions& options,
+                                                               Checkpoint checkpoint,
+                                                               const KernelTable& kernels,
+                                                               Progress progress) {
   SetLogLevel(options.log_level);
   const SteadyClock clock;
   const TimePoint start = clock.Now();
   std::unique_ptr<LoadedModel> loaded(new LoadedModel(options, std::move(checkpoint)));
   loaded->kernels_ = kernels;
-  {
-    ProgressBar progress("loading");
-    ASSIGN_OR_RETURN(
-        loaded->weights_,
-        Weights::Load(loaded->checkpoint_,
-                      ChooseReadAhead(loaded->checkpoint_.total_bytes()),
-                      [&progress](int64_t done, int64_t total) { progress.Show(done, total); }));
-  }
+  ASSIGN_OR_RETURN(
+      loaded->weights_,
+      Weights::Load(
+          loaded->checkpoint_, ChooseReadAhead(loaded->checkpoint_.total_bytes()), progress));
   loaded->model_.emplace(Model::Args{.config = loaded->config(),
                                      .weights = *loaded->weights_,
                                      .kernels = loaded->kernels_,

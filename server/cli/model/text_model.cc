@@ -1,4 +1,4 @@
-#include "server/cli/text_model.h"
+#include "server/cli/model/text_model.h"
 
 #include <algorithm>
 #include <limits>
@@ -31,23 +31,33 @@ absl::StatusOr<TextModel> TextModel::Read(const std::string& dir) {
 
 absl::StatusOr<std::vector<TokenId>> TextModel::EncodeText(std::string_view text) const {
   ASSIGN_OR_RETURN(std::vector<TokenId> ids, tokenizer_.Encode(text));
-  if (tokenizer_config_.add_bos_token.value_or(false)) {
-    const auto bos = tokenizer_config_.bos_token.has_value()
-                         ? tokenizer_.FindAddedToken(*tokenizer_config_.bos_token)
-                         : config_.bos_token_id;
-    if (!bos.has_value()) {
-      return InvalidArgument(
-          "tokenizer_config.json: add_bos_token is set, but there is no such token");
-    }
+  ASSIGN_OR_RETURN(const std::optional<TokenId> bos, BosTokenId());
+  if (bos.has_value()) {
     ids.insert(ids.begin(), *bos);
   }
   return ids;
 }
 
+absl::StatusOr<std::optional<TokenId>> TextModel::BosTokenId() const {
+  if (!tokenizer_config_.add_bos_token.value_or(false)) {
+    return std::optional<TokenId>();
+  }
+  const auto bos = tokenizer_config_.bos_token.has_value()
+                       ? tokenizer_.FindAddedToken(*tokenizer_config_.bos_token)
+                       : config_.bos_token_id;
+  if (!bos.has_value()) {
+    return InvalidArgument(
+        "tokenizer_config.json: add_bos_token is set, but there is no such token");
+  }
+  return bos;
+}
+
+absl::StatusOr<ChatFormat> TextModel::DetectFormat() const {
+  return CheckpointFault(DetectChatFormat(tokenizer_, tokenizer_config_, config_.model_type));
+}
+
 absl::StatusOr<ChatPrompt> TextModel::EncodeChatFile(const std::string& path) const {
-  ASSIGN_OR_RETURN(
-      const ChatFormat format,
-      CheckpointFault(DetectChatFormat(tokenizer_, tokenizer_config_, config_.model_type)));
+  ASSIGN_OR_RETURN(const ChatFormat format, DetectFormat());
   ASSIGN_OR_RETURN(const boost::json::value body, ParseJsonFile(path, kMaxInputFileBytes));
   const absl::StatusOr<ChatRequest> request = ReadChatRequest(body);
   RETURN_IF_ERROR(Annotate(request.status(), path));

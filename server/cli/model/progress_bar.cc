@@ -1,4 +1,4 @@
-#include "server/cli/progress_bar.h"
+#include "server/cli/model/progress_bar.h"
 
 #include <algorithm>
 #include <cstdio>

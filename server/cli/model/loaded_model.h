@@ -5,6 +5,8 @@
 #include <string>
 #include <vector>
 
+#include <absl/functional/function_ref.h>
+
 #include "base/status.h"
 #include "engine/checkpoint/checkpoint.h"
 #include "engine/model/model.h"
@@ -26,6 +28,13 @@ class LoadedModel {
   static absl::StatusOr<std::unique_ptr<LoadedModel>> Load(const ModelOptions& options,
                                                            Checkpoint checkpoint,
                                                            const KernelTable& kernels);
+
+  /// The same, without a progress bar: `progress` is told how many bytes of how many were read.
+  using Progress = absl::FunctionRef<void(int64_t done_bytes, int64_t total_bytes)>;
+  static absl::StatusOr<std::unique_ptr<LoadedModel>> Load(const ModelOptions& options,
+                                                           Checkpoint checkpoint,
+                                                           const KernelTable& kernels,
+                                                           Progress progress);
 
   LoadedModel(const LoadedModel&) = delete;
   LoadedModel& operator=(const LoadedModel&) = delete;

@@ -1,0 +1,96 @@
+#include "server/cli/model/engine.h"
+
+#include <algorithm>
+#include <optional>
+#include <utility>
+
+#include "base/log.h"
+#include "engine/checkpoint/model_summary.h"
+#include "engine/model/cache_budget.h"
+#include "engine/model/kv_cache.h"
+#include "kernels/kernel_registry.h"
+
+namespace hadal {
+namespace {
+
+ModelOptions ModelOptionsOf(const ServerConfig& config) {
+  return {.model = config.model.path,
+          .threads = config.model.threads,
+          .kernels = config.model.kernels,
+          .log_level = config.operations.log_level};
+}
+
+absl::StatusOr<DType> CacheDTypeOf(const ServerConfig& config, const ModelConfig& model) {
+  if (config.model.cache_dtype == "auto") {
+    return DefaultCacheDType(model);
+  }
+  return config.model.cache_dtype == "f32" ? DType::kF32 : DType::kBf16;
+}
+
+absl::StatusOr<int64_t> ChooseNumBlocks(const ServerConfig& config,
+                                        const LoadedModel& loaded,
+                                        DType cache_dtype,
+                                        int64_t max_sequence_tokens) {
+  std::optional<CacheMemory> memory;
+  if (config.model.cache_memory != "auto") {
+    ASSIGN_OR_RETURN(memory, ParseCacheMemory(config.model.cache_memory));
+  }
+  ASSIGN_OR_RETURN(const int64_t available_bytes, ReadAvailableMemory("/proc/meminfo"));
+  return NumCacheBlocks({.config = loaded.config(),
+                         .mtp = MtpCache::kNone,
+                         .dtype = cache_dtype,
+                         .memory = memory,
+                         .available_bytes = available_bytes,
+                         .weight_bytes = loaded.checkpoint().total_bytes(),
+                         .max_running_sequences = config.scheduling.max_running_sequences,
+                         .max_sequence_tokens = max_sequence_tokens});
+}
+
+// What a sequence may hold: the model's context or less, as far as the whole cache can hold it.
+int64_t ContextOf(const ServerConfig& config, const ModelConfig& model) {
+  const int64_t wanted = config.model.max_context_tokens;
+  return wanted > 0 ? std::min(wanted, model.max_position_embeddings)
+                    : model.max_position_embeddings;
+}
+
+}  // namespace
+
+absl::StatusOr<Engine> LoadEngine(const ServerConfig& config,
+                                  Checkpoint checkpoint,
+                                  LoadedModel::Progress progress) {
+  ASSIGN_OR_RETURN(const KernelTable kernels, BuildKernelTable(config.model.kernels));
+  Engine engine;
+  ASSIGN_OR_RETURN(
+      engine.model,
+      LoadedModel::Load(ModelOptionsOf(config), std::move(checkpoint), kernels, progress));
+  const ModelConfig& model = engine.model->config();
+  const int64_t context = ContextOf(config, model);
+  ASSIGN_OR_RETURN(engine.cache_dtype, CacheDTypeOf(config, model));
+  ASSIGN_OR_RETURN(const int64_t num_blocks,
+                   ChooseNumBlocks(config, *engine.model, engine.cache_dtype, context));
+  ASSIGN_OR_RETURN(KvCache cache,
+                   KvCache::Create({.config = model,
+                                    .mtp = MtpCache::kNone,
+                                    .dtype = engine.cache_dtype,
+                                    .num_blocks = num_blocks,
+                                    .device = CpuDevice()}));
+  ASSIGN_OR_RETURN(engine.executor,
+                   LocalExecutor::Create({.model = engine.model->model(),
+                                          .cache = std::move(cache),
+                                          .pool = engine.model->pool(),
+                                          .device = CpuDevice(),
+                                          .max_step_tokens = config.scheduling.max_step_tokens,
+                                          .max_samples = config.scheduling.max_running_sequences}));
+  engine.limits = {.vocab_size = model.vocab_size,
+                   .max_sequence_tokens = std::min(context, num_blocks * kBlockSize),
+                   .num_blocks = num_blocks};
+  if (engine.limits.max_sequence_tokens < context) {
+    Log(LogLevel::kWarning,
+        absl::StrFormat("the cache holds %d tokens: the context is cut from %d to that",
+                        engine.limits.max_sequence_tokens,
+                        context));
+  }
+  return engine;
+}
+
+}  // namespace hadal

@@ -1,0 +1,134 @@
+#include <cstdio>
+#include <memory>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include <absl/strings/str_format.h>
+
+#include "base/log.h"
+#include "engine/checkpoint/checkpoint.h"
+#include "server/cli/commands.h"
+#include "server/cli/exit_code.h"
+#include "server/cli/model/engine.h"
+#include "server/cli/model/text_model.h"
+#include "server/generation/served_model.h"
+#include "server/operations/health.h"
+#include "server/operations/server_metrics.h"
+#include "server/serving/lifecycle.h"
+#include "server/serving/operations_server.h"
+#include "server/serving/server.h"
+
+namespace hadal {
+namespace {
+
+// "DeepSeek-V3" for /models/DeepSeek-V3/.
+std::string NameOfFolder(std::string path) {
+  while (path.size() > 1 && path.ends_with('/')) {
+    path.pop_back();
+  }
+  return path.substr(path.find_last_of('/') + 1);
+}
+
+absl::StatusOr<ServedModel> MakeServedModel(const ServerConfig& config,
+                                            const TextModel& text,
+                                            int64_t max_tokens) {
+  ASSIGN_OR_RETURN(const std::optional<TokenId> bos, CheckpointFault(text.BosTokenId()));
+  const absl::StatusOr<ChatFormat> format = text.DetectFormat();
+  if (!format.ok()) {
+    Log(LogLevel::kWarning,
+        absl::StrFormat("chats will be refused: %s", std::string(MessageOf(format.status()))));
+  }
+  std::vector<std::string> names = config.model.names;
+  if (names.empty()) {
+    names.push_back(NameOfFolder(config.model.path));
+  }
+  return ServedModel({.names = std::move(names),
+                      .tokenizer = text.tokenizer(),
+                      .format = format.ok() ? std::optional(*format) : std::nullopt,
+                      .bos = bos,
+                      .eos = text.EosTokenIds(),
+                      .vocab_size = text.config().vocab_size,
+                      .max_tokens = max_tokens});
+}
+
+}  // namespace
+
+// The version and the model, for /metrics.
+ServerMetrics::Info MetricsInfo(const ServedModel& model, const Engine& engine) {
+  return {.version = HADAL_VERSION,
+          .model = model.names().front(),
+          .cache_dtype = std::string(NameOf(engine.cache_dtype)),
+          .block_size = kBlockSize,
+          .num_blocks = engine.limits.num_blocks};
+}
+
+// What /readyz?verbose says of the kernels.
+Health::Check KernelCheck(const LocalExecutor& executor) {
+  Health::Check check = {.name = "kernels"};
+  for (const KernelHealth& kernel : executor.kernel_health()) {
+    if (kernel.num_faults > 0) {
+      check.ok = check.ok && !kernel.demoted;
+      check.detail += absl::StrFormat("%s: %d faults, runs on %s; ",
+                                      std::string(kernel.op),
+                                      kernel.num_faults,
+                                      std::string(kernel.implementation));
+    }
+  }
+  return check;
+}
+
+}  // namespace
+
+absl::Status RunCommand(const ServeOptions& options) {
+  const ServerConfig& config = options.config;
+  RETURN_IF_ERROR(ValidateServerConfig(config));
+  TerminationSignals signals;  // before there are threads
+  SetLogLevel(config.operations.log_level);
+  const SteadyClock clock;
+  Health health;
+
+  // 1. What is wrong with the files shows before anything is started.
+  ASSIGN_OR_RETURN(const TextModel text, TextModel::Open(config.model.path));
+  ASSIGN_OR_RETURN(Checkpoint checkpoint, CheckpointFault(Checkpoint::Open(config.model.path)));
+
+  // 2. Probes answer while the weights are read.
+  const std::unique_ptr<ServerMetrics> metrics = ServerMetrics::Create();
+  ASSIGN_OR_RETURN(const std::unique_ptr<OperationsServer> operations,
+                   OperationsServer::Start(
+                       {.config = config, .clock = clock, .health = health, .metrics = *metrics}));
+  const TimePoint load_begin = clock.Now();
+  ASSIGN_OR_RETURN(Engine engine,
+                   LoadEngine(config, std::move(checkpoint), [&](int64_t done, int64_t total) {
+                     health.SetLoadProgress(done, total);
+                     signals.ExitIfAny();
+                   }));
+  metrics->SetLoadTime(clock.Now() - load_begin);
+  health.AddCheck([&executor = *engine.executor] { return KernelCheck(executor); });
+
+  // 3. Serving, until told otherwise.
+  ASSIGN_OR_RETURN(const ServedModel model,
+                   MakeServedModel(config, text, engine.limits.max_sequence_tokens));
+  metrics->SetInfo(MetricsInfo(model, engine));
+  ASSIGN_OR_RETURN(const std::unique_ptr<Server> server,
+                   Server::Start({.config = config,
+                                  .model = model,
+                                  .executor = *engine.executor,
+                                  .limits = engine.limits,
+                                  .clock = clock,
+                                  .health = health,
+                                  .metrics = *metrics,
+                                  .version = HADAL_VERSION,
+                                  .on_stuck = [](Duration /*step_age*/) { ExitStuck(); }}));
+  health.SetPhase(ServerPhase::kServing);
+  Log(LogLevel::kInfo,
+      absl::StrFormat("serving %s on port %d, probes and metrics on port %d",
+                      model.names().front(),
+                      server->port(),
+                      operations->port()));
+  const ServingEnd end = ServeUntilSignalled(config.operations, clock, health, *server, signals);
+  return end == ServingEnd::kDrained ? absl::OkStatus() : Cancelled("ended by a second signal");
+}
+
+}  // namespace hadal
