@@ -2,7 +2,7 @@
 
 // The bodies of requests, read and checked. Every field of the API is known: it is supported, or
 // accepted without effect because it has none on the answer (user, metadata, …), or refused by
-// name. So is a field that nobody knows.
+// name. So is a field that nobody knows. Absent and null mean the same.
 
 #include <optional>
 #include <string>
@@ -38,7 +38,7 @@ struct CompletionCall {
   using Prompt = std::variant<std::string, std::vector<TokenId>>;
 
   std::string model;
-  std::vector<Prompt> prompts;        // at least one
+  std::vector<Prompt> prompts;        // at least one; text may be empty, tokens are not
   std::optional<std::string> suffix;  // fill in the middle: what follows the completion
   bool echo = false;                  // answer with the prompt in front
   GenerationParams params;            // n is that of each prompt
@@ -57,11 +57,12 @@ struct TokenizeCall {
 /// POST /detokenize.
 struct DetokenizeCall {
   std::string model;
-  std::vector<TokenId> tokens;
+  std::vector<TokenId> tokens;  // not negative; the vocabulary is not known here
 };
 
 /// Each reads a parsed body. InvalidArgument or Unimplemented, "path: what is wrong", for anything
-/// that is not as the API has it. `model` is empty when the body has none.
+/// that is not as the API has it; the path of the body itself is "request body". `model` is empty
+/// when the body has none. Any thread.
 absl::StatusOr<ChatCall> ReadChatCall(const boost::json::value& body,
                                       const GenerationLimits& limits);
 absl::StatusOr<CompletionCall> ReadCompletionCall(const boost::json::value& body,

@@ -1,9 +1,11 @@
 #include "engine/text/chat/chat_json.h"
 
+#include <algorithm>
 #include <string>
 #include <utility>
 
 #include <absl/container/flat_hash_set.h>
+#include <absl/strings/ascii.h>
 
 #include "base/json.h"
 #include "base/json_fields.h"
@@ -15,9 +17,19 @@ namespace {
 using boost::json::array;
 using boost::json::value;
 
+// The member `key`, a string, is another than the one that is supported.
+absl::Status OnlySupported(const JsonFields& fields,
+                           std::string_view key,
+                           std::string_view supported) {
+  return InvalidArgument("%s: %s (only \"%s\" is supported)",
+                         fields.PathOf(key),
+                         DescribeJson(*fields.Find(key)),
+                         supported);
+}
+
 absl::StatusOr<Role> ReadRole(const JsonFields& message) {
   ASSIGN_OR_RETURN(const std::string_view role, message.String("role"));
-  if (role == "system") {
+  if (role == "system" || role == "developer") {  // what newer clients call it
     return Role::kSystem;
   }
   if (role == "user") {
@@ -29,7 +41,8 @@ absl::StatusOr<Role> ReadRole(const JsonFields& message) {
   if (role == "tool") {
     return Role::kTool;
   }
-  return InvalidArgument("%s: unknown role \"%s\"", message.PathOf("role"), role);
+  return InvalidArgument(
+      "%s: unknown role %s", message.PathOf("role"), DescribeJson(*message.Find("role")));
 }
 
 // Joins the text of {type: "text", text} parts.
@@ -39,8 +52,9 @@ absl::StatusOr<std::string> ReadParts(const array& parts, std::string_view path)
     ASSIGN_OR_RETURN(const JsonFields part, JsonFields::Of(parts[i], PathOfItem(path, i), ""));
     ASSIGN_OR_RETURN(const std::string_view type, part.String("type"));
     if (type != "text") {
-      return InvalidArgument("%s: \"%s\" (only \"text\" is supported)", part.PathOf("type"), type);
+      return OnlySupported(part, "type", "text");
     }
+    RETURN_IF_ERROR(CheckRequestFields(part, {"type", "text"}));
     ASSIGN_OR_RETURN(const std::string_view text, part.String("text"));
     content.append(text);
   }
@@ -62,8 +76,7 @@ absl::StatusOr<std::string> ReadContent(const JsonFields& message) {
 absl::StatusOr<JsonFields> ReadFunction(const JsonFields& holder) {
   ASSIGN_OR_RETURN(const std::string_view type, holder.String("type"));
   if (type != "function") {
-    return InvalidArgument(
-        "%s: \"%s\" (only \"function\" is supported)", holder.PathOf("type"), type);
+    return OnlySupported(holder, "type", "function");
   }
   return holder.Object("function");
 }
@@ -82,6 +95,8 @@ absl::StatusOr<std::vector<ToolCall>> ReadToolCalls(const array& list, std::stri
     ASSIGN_OR_RETURN(const JsonFields call, JsonFields::Of(list[i], PathOfItem(path, i), ""));
     ASSIGN_OR_RETURN(const std::string_view id, call.String("id"));
     ASSIGN_OR_RETURN(const JsonFields function, ReadFunction(call));
+    RETURN_IF_ERROR(CheckRequestFields(call, {"id", "type", "function", "index"}));
+    RETURN_IF_ERROR(CheckRequestFields(function, {"name", "arguments"}));
     ASSIGN_OR_RETURN(std::string name, ReadName(function));
     ASSIGN_OR_RETURN(const std::string_view arguments, function.String("arguments"));
     calls.push_back({std::string(id), std::move(name), std::string(arguments)});
@@ -102,9 +117,35 @@ absl::Status ReadAssistantFields(const JsonFields& fields, Message& message) {
   return absl::OkStatus();
 }
 
+// What messages of the API may have besides, which clients send back as they got it.
+absl::Status CheckOtherFields(const JsonFields& fields) {
+  RETURN_IF_ERROR(CheckRequestFields(fields,
+                                     {"role",
+                                      "content",
+                                      "reasoning_content",
+                                      "tool_calls",
+                                      "tool_call_id",
+                                      "prefix",
+                                      "name",
+                                      "annotations",
+                                      "refusal",
+                                      "audio",
+                                      "function_call"}));
+  for (const std::string_view key : {"refusal", "audio", "function_call"}) {
+    if (fields.Find(key) != nullptr) {
+      return fields.Unsupported(key, "null");
+    }
+  }
+  if (fields.Find("annotations") != nullptr) {  // links of an answer, of no use to the model
+    RETURN_IF_ERROR(fields.Array("annotations").status());
+  }
+  return fields.StringOr("name", "").status();  // no chat format has a place for it
+}
+
 absl::StatusOr<Message> ReadMessage(const value& json, std::string path) {
   Message message;
   ASSIGN_OR_RETURN(const JsonFields fields, JsonFields::Of(json, std::move(path), ""));
+  RETURN_IF_ERROR(CheckOtherFields(fields));
   ASSIGN_OR_RETURN(message.role, ReadRole(fields));
   if (message.role == Role::kAssistant) {
     RETURN_IF_ERROR(ReadAssistantFields(fields, message));
@@ -141,8 +182,9 @@ absl::StatusOr<std::vector<Message>> ReadMessages(const array& list) {
       return InvalidArgument("%s.prefix: only on the last message", path);
     }
     if (message.role == Role::kTool && !call_ids.contains(message.tool_call_id)) {
-      return InvalidArgument(
-          "%s.tool_call_id: no call before has the id \"%s\"", path, message.tool_call_id);
+      return InvalidArgument("%s.tool_call_id: no call before has the id %s",
+                             path,
+                             DescribeJson(value(message.tool_call_id)));
     }
     for (const ToolCall& call : message.tool_calls) {
       call_ids.insert(call.id);
@@ -155,6 +197,12 @@ absl::StatusOr<std::vector<Message>> ReadMessages(const array& list) {
 absl::StatusOr<Tool> ReadTool(const value& json, std::string path) {
   ASSIGN_OR_RETURN(const JsonFields fields, JsonFields::Of(json, std::move(path), ""));
   ASSIGN_OR_RETURN(const JsonFields function, ReadFunction(fields));
+  RETURN_IF_ERROR(CheckRequestFields(fields, {"type", "function"}));
+  RETURN_IF_ERROR(CheckRequestFields(function, {"name", "description", "parameters", "strict"}));
+  ASSIGN_OR_RETURN(const bool strict, function.BoolOr("strict", false));
+  if (strict) {  // nothing makes the model keep to the schema
+    return function.Unsupported("strict", "false");
+  }
   Tool tool;
   ASSIGN_OR_RETURN(tool.name, ReadName(function));
   ASSIGN_OR_RETURN(tool.description, function.StringOr("description", ""));
@@ -173,7 +221,8 @@ absl::StatusOr<std::vector<Tool>> ReadTools(const array& list) {
     const std::string path = PathOfItem("tools", i);
     ASSIGN_OR_RETURN(Tool tool, ReadTool(list[i], path));
     if (!names.insert(tool.name).second) {
-      return InvalidArgument("%s.function.name: \"%s\" occurs twice", path, tool.name);
+      return InvalidArgument(
+          "%s.function.name: %s occurs twice", path, DescribeJson(value(tool.name)));
     }
     tools.push_back(std::move(tool));
   }
@@ -186,24 +235,61 @@ absl::StatusOr<Thinking> ReadThinking(const value& json) {
   }
   ASSIGN_OR_RETURN(const JsonFields fields, JsonFields::Of(json, "thinking", ""));
   ASSIGN_OR_RETURN(const std::string_view type, fields.String("type"));
+  RETURN_IF_ERROR(CheckRequestFields(fields, {"type"}));
   if (type == "enabled") {
     return Thinking::kEnabled;
   }
   if (type == "disabled") {
     return Thinking::kDisabled;
   }
-  return InvalidArgument("thinking.type: \"%s\" (\"enabled\" or \"disabled\")", type);
+  return InvalidArgument("thinking.type: %s (\"enabled\" or \"disabled\")",
+                         DescribeJson(*fields.Find("type")));
+}
+
+// Whether `key` can stand in a path: short, and of letters, digits, '_' and '-' alone.
+bool IsPlainName(std::string_view key) {
+  constexpr size_t kMaxNameBytes = 64;
+  return !key.empty() && key.size() <= kMaxNameBytes &&
+         std::all_of(key.begin(), key.end(), [](char letter) {
+           return absl::ascii_isalnum(static_cast<unsigned char>(letter)) || letter == '_' ||
+                  letter == '-';
+         });
 }
 
 }  // namespace
 
+absl::Status UnrecognizedField(const JsonFields& fields, std::string_view key) {
+  if (IsPlainName(key)) {
+    return InvalidArgument("%s: unrecognized field", fields.PathOf(key));
+  }
+  return InvalidArgument("%s: unrecognized field %s",
+                         fields.path().empty() ? "request body" : fields.path(),
+                         DescribeJson(value(key)));
+}
+
+absl::Status CheckRequestFields(const JsonFields& fields,
+                                std::initializer_list<std::string_view> known) {
+  for (const auto& member : fields.object()) {
+    const std::string_view key(member.key().data(), member.key().size());
+    if (std::find(known.begin(), known.end(), key) == known.end()) {
+      return UnrecognizedField(fields, key);
+    }
+  }
+  return absl::OkStatus();
+}
+
 absl::StatusOr<ChatRequest> ReadChatRequest(const value& body) {
-  ChatRequest request;
   if (body.is_array()) {
+    ChatRequest request;
     ASSIGN_OR_RETURN(request.messages, ReadMessages(body.get_array()));
     return request;
   }
   ASSIGN_OR_RETURN(const JsonFields fields, JsonFields::Of(body, "", "request body"));
+  return ReadChatRequest(fields);
+}
+
+absl::StatusOr<ChatRequest> ReadChatRequest(const JsonFields& fields) {
+  ChatRequest request;
   ASSIGN_OR_RETURN(const array* messages, fields.Array("messages"));
   ASSIGN_OR_RETURN(request.messages, ReadMessages(*messages));
   if (fields.Find("tools") != nullptr) {

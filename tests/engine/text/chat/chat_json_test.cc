@@ -81,7 +81,21 @@ TEST(ChatJsonTest, RefusesMessagesAndNamesTheField) {
   const std::pair<const char*, const char*> refusals[] = {
       {R"(3)", "messages[1]: expected an object"},
       {R"({"content": "x"})", "messages[1].role: expected"},
-      {R"({"role": "developer", "content": "x"})", "messages[1].role: unknown role \"developer\""},
+      {R"({"role": "function", "content": "x"})", "messages[1].role: unknown role \"function\""},
+      {R"({"role": "a\nb", "content": "x"})", "messages[1].role: unknown role \"a\\nb\""},
+      {R"({"role": "user", "content": "x", "mood": null})", "messages[1].mood: unrecognized field"},
+      {R"({"role": "user", "content": "x", "a b": 1})", "messages[1]: unrecognized field \"a b\""},
+      {R"({"role": "user", "content": "x", "name": 1})", "messages[1].name: expected a string"},
+      {R"({"role": "assistant", "content": "x", "annotations": {}})",
+       "messages[1].annotations: expected an array"},
+      {R"({"role": "user", "content": [{"type": "text", "text": "x", "cache": 1}]})",
+       "messages[1].content[0].cache: unrecognized field"},
+      {R"({"role": "assistant", "tool_calls": [{"id": "1", "type": "function", "extra": 1,
+           "function": {"name": "f", "arguments": "{}"}}]})",
+       "messages[1].tool_calls[0].extra: unrecognized field"},
+      {R"({"role": "assistant", "tool_calls": [{"id": "1", "type": "function",
+           "function": {"name": "f", "arguments": "{}", "extra": 1}}]})",
+       "messages[1].tool_calls[0].function.extra: unrecognized field"},
       {R"({"role": 1, "content": "x"})", "messages[1].role: expected a string"},
       {R"({"role": "user"})", "messages[1].content: expected"},
       {R"({"role": "user", "content": null})", "messages[1].content: expected"},
@@ -149,6 +163,13 @@ TEST(ChatJsonTest, RefusesOtherFieldsAndNamesThem) {
       {R"("tools": [{"type": "function", "function": {"name": "f"}},
                     {"type": "function", "function": {"name": "f"}}])",
        "tools[1].function.name: \"f\" occurs twice"},
+      {R"("tools": [{"type": "function", "function": {"name": "f"}, "extra": 1}])",
+       "tools[0].extra: unrecognized field"},
+      {R"("tools": [{"type": "function", "function": {"name": "f", "extra": 1}}])",
+       "tools[0].function.extra: unrecognized field"},
+      {R"("tools": [{"type": "function", "function": {"name": "f", "strict": 1}}])",
+       "tools[0].function.strict: expected true or false"},
+      {R"("thinking": {"type": "enabled", "budget": 1})", "thinking.budget: unrecognized field"},
       {R"("thinking": "yes")", "thinking: expected"},
       {R"("thinking": {})", "thinking.type: expected"},
       {R"("thinking": {"type": "auto"})", "thinking.type: \"auto\""},
@@ -163,6 +184,53 @@ TEST(ChatJsonTest, RefusesOtherFieldsAndNamesThem) {
   }
   for (const char* body : {"", "1", "{}", "[]", R"({"messages": []})", R"({"messages": "x"})"}) {
     EXPECT_EQ(ParseChatRequest(body).status().code(), absl::StatusCode::kInvalidArgument) << body;
+  }
+}
+
+// What openai-python writes when an answer is put back into the conversation.
+TEST(ChatJsonTest, AnswersCanBeSentBack) {
+  const absl::StatusOr<ChatRequest> request = ParseChatRequest(R"([
+      {"role": "developer", "content": "S", "name": null},
+      {"role": "user", "content": "x", "name": "Ann"},
+      {"role": "assistant", "content": null, "refusal": null, "annotations": [], "audio": null,
+       "function_call": null, "tool_calls": [{"index": 0, "id": "1", "type": "function",
+                                              "function": {"name": "f", "arguments": "{}"}}]},
+      {"role": "tool", "tool_call_id": "1", "name": "f", "content": "result"}])");
+  ASSERT_TRUE(request.ok()) << request.status();
+  EXPECT_EQ(request->messages[0].role, Role::kSystem);
+  EXPECT_EQ(request->messages[1].content, "x");
+  EXPECT_EQ(request->messages[2].tool_calls.size(), 1U);
+}
+
+TEST(ChatJsonTest, WhatIsNotSupportedSaysSo) {
+  const std::pair<const char*, const char*> refusals[] = {
+      {R"([{"role": "assistant", "content": "x", "refusal": "no"}])",
+       "messages[0].refusal: only null is supported"},
+      {R"([{"role": "assistant", "content": "x", "audio": {"id": "1"}}])",
+       "messages[0].audio: only null is supported"},
+      {R"([{"role": "assistant", "content": "x", "function_call": {"name": "f"}}])",
+       "messages[0].function_call: only null is supported"},
+      {R"({"messages": [{"role": "user", "content": "x"}],
+           "tools": [{"type": "function", "function": {"name": "f", "strict": true}}]})",
+       "tools[0].function.strict: only false is supported"},
+  };
+  for (const auto& [body, message] : refusals) {
+    const absl::Status status = ParseChatRequest(body).status();
+    EXPECT_EQ(status.code(), absl::StatusCode::kUnimplemented) << body;
+    EXPECT_THAT(std::string(status.message()), HasSubstr(message));
+  }
+}
+
+TEST(ChatJsonTest, WhatMessagesEchoIsBounded) {
+  const std::string long_text(100000, 'x');
+  for (const std::string& body :
+       {R"([{"content": "", "role": ")" + long_text + "\"}]",
+        R"([{"content": "", "role": "tool", "tool_call_id": ")" + long_text + "\"}]",
+        R"([{"role": "user", "content": [{"type": ")" + long_text + "\"}]}]",
+        R"([{"role": "user", "content": "", ")" + long_text + "\": 1}]"}) {
+    const absl::Status status = ParseChatRequest(body).status();
+    EXPECT_EQ(status.code(), absl::StatusCode::kInvalidArgument);
+    EXPECT_LT(status.message().size(), 200U);
   }
 }
 

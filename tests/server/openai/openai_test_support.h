@@ -1,0 +1,73 @@
+#pragma once
+
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include <boost/json/value.hpp>
+
+#include "base/check.h"
+#include "base/json.h"
+#include "server/generation/generation_event.h"
+#include "server/openai/answer_json.h"
+#include "server/openai/api_error.h"
+
+namespace hadal {
+
+/// `text` as JSON; the test is wrong when it is none.
+inline boost::json::value Json(std::string_view text) {
+  auto value = ParseJson(text);
+  CHECK_EQ(value.status(), absl::OkStatus());
+  return *std::move(value);
+}
+
+/// A JSON string of `number` letters.
+inline std::string QuotedLetters(size_t number) {
+  return absl::StrFormat("\"%s\"", std::string(number, 'v'));
+}
+
+/// `body`, an object as text, with `"key": value` added; `key` must not be in it.
+inline std::string With(std::string_view body, std::string_view key, std::string_view value) {
+  const size_t end = body.rfind('}');
+  return absl::StrFormat(
+      "%s%s\"%s\": %s}", body.substr(0, end), body[end - 1] == '{' ? "" : ", ", key, value);
+}
+
+/// The data of each server-sent event; every event must be `data: …` and an empty line.
+inline std::vector<std::string> EventsOf(std::string_view stream) {
+  std::vector<std::string> events;
+  while (!stream.empty()) {
+    CHECK_EQ(stream.substr(0, 6), "data: ");
+    const size_t end = stream.find("\n\n");
+    CHECK_NE(end, std::string_view::npos);
+    events.emplace_back(stream.substr(6, end - 6));
+    stream.remove_prefix(end + 2);
+  }
+  return events;
+}
+
+inline AnswerHead TestHead() {
+  return {.id = "answer-1", .created = 1700000000, .model = "m", .system_fingerprint = "fp"};
+}
+
+inline AnswerDelta Reasoning(std::string text) {
+  return {.kind = AnswerDelta::Kind::kReasoning, .text = std::move(text)};
+}
+inline AnswerDelta Content(std::string text) {
+  return {.kind = AnswerDelta::Kind::kContent, .text = std::move(text)};
+}
+inline AnswerDelta ToolCallBegin(int32_t index, std::string name) {
+  return {.kind = AnswerDelta::Kind::kToolCall, .text = std::move(name), .call_index = index};
+}
+inline AnswerDelta Arguments(int32_t index, std::string text) {
+  return {.kind = AnswerDelta::Kind::kArguments, .text = std::move(text), .call_index = index};
+}
+inline AnswerDelta ToolCallEnd(int32_t index) {
+  return {.kind = AnswerDelta::Kind::kToolCallEnd, .text = "", .call_index = index};
+}
+inline AnswerDelta ToolCallCutOff(int32_t index) {
+  return {.kind = AnswerDelta::Kind::kToolCallCutOff, .text = "", .call_index = index};
+}
+
+}  // namespace hadal
