@@ -1,30 +1,16 @@
 #include "engine/model/cache_budget.h"
 
 #include <algorithm>
-#include <array>
 #include <charconv>
 #include <limits>
 #include <system_error>
+
+#include "base/byte_size.h"
 
 namespace hadal {
 namespace {
 
 constexpr CachePercent kDefaultShare = {50};
-
-struct Unit {
-  std::string_view name;
-  int64_t bytes;
-};
-
-constexpr std::array kUnits = {Unit{"", 1},
-                               Unit{"KiB", int64_t{1} << 10U},
-                               Unit{"MiB", int64_t{1} << 20U},
-                               Unit{"GiB", int64_t{1} << 30U},
-                               Unit{"TiB", int64_t{1} << 40U},
-                               Unit{"kB", 1'000},
-                               Unit{"MB", 1'000'000},
-                               Unit{"GB", 1'000'000'000},
-                               Unit{"TB", 1'000'000'000'000}};
 
 // Blocks that fill as many sequences as may run. Both numbers have bounds of their own; what is
 // beyond any memory is cut to a number that int64_t holds.
@@ -37,31 +23,27 @@ int64_t MostUsefulBlocks(const CacheBudgetArgs& args) {
 }  // namespace
 
 absl::StatusOr<CacheMemory> ParseCacheMemory(std::string_view text) {
-  int64_t number = 0;
-  const auto [rest, error] = std::from_chars(text.begin(), text.end(), number);
-  const std::string_view unit(rest, text.end());
-  if (error == std::errc::result_out_of_range) {
-    return InvalidArgument("cache memory \"%s\" is out of range", text);
-  }
-  if (error == std::errc() && number > 0 && unit == "%") {
-    if (number > 100) {
+  if (text.ends_with('%')) {
+    int64_t percent = 0;
+    const auto [rest, error] = std::from_chars(text.begin(), text.end(), percent);
+    if (error == std::errc() && rest == text.end() - 1 && percent > 100) {
       return InvalidArgument("cache memory \"%s\": there is no more than 100%%", text);
     }
-    return CachePercent{number};
+    if (error == std::errc() && rest == text.end() - 1 && percent > 0) {
+      return CachePercent{percent};
+    }
   }
-  const auto* known = std::find_if(kUnits.begin(), kUnits.end(), [unit](const Unit& known_unit) {
-    return known_unit.name == unit;
-  });
-  if (error != std::errc() || number <= 0 || known == kUnits.end()) {
+  const absl::StatusOr<int64_t> bytes = ParseByteSize(text);
+  if (absl::IsOutOfRange(bytes.status())) {
+    return InvalidArgument("cache memory \"%s\" is out of range", text);
+  }
+  if (!bytes.ok() || *bytes == 0) {
     return InvalidArgument(
         "cache memory \"%s\": expected a size such as 4GiB, 512MiB, 2GB, a number of bytes, or a "
         "share such as 50%%",
         text);
   }
-  if (number > std::numeric_limits<int64_t>::max() / known->bytes) {
-    return InvalidArgument("cache memory \"%s\" is out of range", text);
-  }
-  return CacheBytes{number * known->bytes};
+  return CacheBytes{*bytes};
 }
 
 absl::StatusOr<int64_t> NumCacheBlocks(const CacheBudgetArgs& args) {

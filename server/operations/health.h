@@ -1,8 +1,9 @@
 #pragma once
 
+#include <cstdint>
 #include <functional>
 #include <string>
-#include <utility>
+#include <string_view>
 #include <vector>
 
 #include <absl/base/thread_annotations.h>
@@ -24,11 +25,11 @@ std::string_view NameOf(ServerPhase phase);
 /// What the probes say. Any thread.
 class Health {
  public:
-  /// One line of a verbose answer.
+  /// One line of a verbose answer. It informs; probes pass or fail by the phase and by being stuck.
   struct Check {
-    std::string name;
+    std::string name{};
     bool ok = true;
-    std::string detail;
+    std::string detail{};
   };
 
   [[nodiscard]] ServerPhase phase() const;
@@ -40,30 +41,44 @@ class Health {
 
   void SetLoadProgress(int64_t done_bytes, int64_t total_bytes);
 
-  /// The engine makes no progress: not live any more. For good.
+  /// The engine makes no progress: not live any more. For good; the first reason stays.
   void SetStuck(std::string why);
 
-  /// Asked for each verbose answer; borrows nothing that ends before the server does.
+  /// Asked for each verbose answer, without any lock held; borrows nothing that ends before the
+  /// server does.
   void AddCheck(std::function<Check()> check);
 
   /// Whether the probe passes, and its body: one line, or with `verbose` one for each check.
   struct Answer {
     bool ok = true;
-    std::string body;
+    std::string body{};
   };
   [[nodiscard]] Answer Live() const;               // not stuck
   [[nodiscard]] Answer Ready(bool verbose) const;  // serving and not stuck
   [[nodiscard]] Answer Started() const;            // past kStarting; before, the share loaded
 
-  /// Called with each new phase, and when stuck, on the thread that changed it.
+  /// Called with each new phase, and when stuck, on the thread that changed it, without any lock
+  /// held.
   void AddListener(std::function<void()> listener);
 
  private:
+  struct State {
+    ServerPhase phase = ServerPhase::kStarting;
+    int64_t done_bytes = 0;
+    int64_t total_bytes = 0;
+    std::string stuck;  // why; empty: it is not
+  };
+
+  // "starting, 42 % loaded" while it loads, else the phase's name.
+  static std::string Describe(const State& state);
+  static Check PhaseCheck(const State& state);
+  static Check EngineCheck(const State& state);
+
+  [[nodiscard]] State state() const;
+  void NotifyListeners() const;
+
   mutable absl::Mutex mutex_;
-  ServerPhase phase_ ABSL_GUARDED_BY(mutex_) = ServerPhase::kStarting;
-  int64_t done_bytes_ ABSL_GUARDED_BY(mutex_) = 0;
-  int64_t total_bytes_ ABSL_GUARDED_BY(mutex_) = 0;
-  std::string stuck_ ABSL_GUARDED_BY(mutex_);  // why; empty: it is not
+  State state_ ABSL_GUARDED_BY(mutex_);
   std::vector<std::function<Check()>> checks_ ABSL_GUARDED_BY(mutex_);
   std::vector<std::function<void()>> listeners_ ABSL_GUARDED_BY(mutex_);
 };

@@ -10,7 +10,13 @@ namespace hadal {
 
 /// Looks at the scheduler loop's heartbeat on a thread of its own, `watchdog`, and calls `on_stuck`
 /// once when a step has been under way for longer than max(patience, 20 times the 99th percentile
-/// of recent steps). A loop that has nothing to do is never stuck.
+/// of the last 1024 steps). A loop that has nothing to do is never stuck. Ages are those of
+/// `clock`; how often it looks is real time.
+///
+///   const auto watchdog = Watchdog::Start({.heartbeat = [&] { return loop.heartbeat(); }, ...});
+///   ...                                          // watchdog->ObserveStep(report.step_time)
+///
+/// Destruction joins the thread, so it must not happen inside `on_stuck`.
 class Watchdog {
  public:
   struct Args {
@@ -22,13 +28,14 @@ class Watchdog {
 
   static std::unique_ptr<Watchdog> Start(Args args);
   virtual ~Watchdog() = default;
+  Watchdog(const Watchdog&) = delete;
+  Watchdog& operator=(const Watchdog&) = delete;
+
+  /// A step ended that took `step_time`. One thread at a time, that of the loop; never waits.
+  virtual void ObserveStep(Duration step_time) = 0;
 
  protected:
   Watchdog() = default;
 };
-
-/// Writes the call stack of every thread of the process to stderr, for people. Waits up to a
-/// second.
-void DumpStacks();
 
 }  // namespace hadal
