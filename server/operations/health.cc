@@ -44,6 +44,11 @@ Health::State Health::state() const {
   return state_;
 }
 
+bool Health::is_aborting() const {
+  const absl::MutexLock lock(&mutex_);
+  return state_.phase == ServerPhase::kAborting || !state_.stuck.empty();
+}
+
 void Health::SetPhase(ServerPhase phase) {
   {
     const absl::MutexLock lock(&mutex_);

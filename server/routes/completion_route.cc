@@ -16,8 +16,8 @@ namespace {
 
 struct EncodedCompletion {
   CompletionCall call;
-  std::vector<Prompt> prompts;
-  std::vector<std::string> echoes;  // of each choice; empty unless asked for
+  std::vector<Prompt> prompts = {};
+  std::vector<std::string> echoes = {};  // of each choice; empty unless asked for
 };
 
 absl::StatusOr<Prompt> EncodePrompt(const ServedModel& model,

@@ -44,7 +44,7 @@ absl::StatusOr<std::unique_ptr<Generation>> OpenAiContext::Start(
                             .prompt = std::move(prompt),
                             .params = params,
                             .kind = kind,
-                            .tenant = call.tenant,
+                            .tenant = call.tenant.value_or(TenantId{}),
                             .arrival = call.arrival(),
                             .reservation = std::move(reservation),
                             .on_news = [waker = call.exchange().waker()] { waker->Notify(); }});

@@ -7,7 +7,7 @@ namespace {
 
 constexpr const char* kText = "text/plain; charset=utf-8";
 
-absl::Status Answer(const Health::Answer& answer, Call& call) {
+absl::Status Say(const Health::Answer& answer, Call& call) {
   call.headers.push_back({"Cache-Control", "no-store"});
   call.RespondText(answer.ok ? 200 : 503, kText, answer.body);
   return absl::OkStatus();
@@ -24,13 +24,13 @@ Router::Entry Public(std::string path, Router::Route route) {
 }  // namespace
 
 void AddProbeRoutes(const Health& health, Router& router) {
-  router.Add(Public("/livez", [&health](Call& call) { return Answer(health.Live(), call); }));
+  router.Add(Public("/livez", [&health](Call& call) { return Say(health.Live(), call); }));
   router.Add(Public("/readyz", [&health](Call& call) {
     const std::string& query = call.request().query;
     const bool verbose = query == "verbose" || query.starts_with("verbose=");
-    return Answer(health.Ready(verbose), call);
+    return Say(health.Ready(verbose), call);
   }));
-  router.Add(Public("/startupz", [&health](Call& call) { return Answer(health.Started(), call); }));
+  router.Add(Public("/startupz", [&health](Call& call) { return Say(health.Started(), call); }));
 }
 
 void AddMetricsRoute(std::function<std::string()> serialize, Router& router) {

@@ -19,7 +19,8 @@ absl::Status CheckContentType(const HttpRequest& request) {
   while (type.ends_with(' ') || type.ends_with('\t')) {
     type.remove_suffix(1);
   }
-  if (absl::EqualsIgnoreCase(absl::string_view(type.data(), type.size()), "application/json")) {
+  constexpr std::string_view kJson = "application/json";
+  if (std::ranges::equal(type, kJson, {}, absl::ascii_tolower)) {
     return absl::OkStatus();
   }
   return WithHttpStatus(415, InvalidArgument("the Content-Type must be application/json"));
@@ -73,7 +74,7 @@ absl::Status ReadRequestHeaders(const HttpRequest& request,
   if (const auto text = request.Find("x-request-timeout")) {
     const double max_seconds = std::chrono::duration<double>(limits.max_timeout).count();
     double seconds = 0;
-    if (!absl::SimpleAtod(absl::string_view(text->data(), text->size()), &seconds) ||
+    if (!absl::SimpleAtod({text->data(), text->size()}, &seconds) ||
         !(seconds > 0 && seconds <= max_seconds)) {
       return InvalidArgument("x-request-timeout: expected seconds above 0 and up to %g",
                              max_seconds);
@@ -82,7 +83,7 @@ absl::Status ReadRequestHeaders(const HttpRequest& request,
   }
   if (const auto text = request.Find("x-request-priority")) {
     int32_t priority = 0;
-    if (!absl::SimpleAtoi(absl::string_view(text->data(), text->size()), &priority) ||
+    if (!absl::SimpleAtoi({text->data(), text->size()}, &priority) ||
         priority < limits.min_priority || priority > limits.max_priority) {
       return InvalidArgument("x-request-priority: expected an integer from %d to %d",
                              limits.min_priority,

@@ -68,16 +68,17 @@ void Router::Serve(Exchange& exchange) const {
   if (!args_.logs_requests) {
     return;
   }
+  const bool has_times = call.times.total > Duration::zero();
   LogRequest({.request_id = exchange.request().request_id,
-              .client = exchange.request().client_address,
-              .tenant = call.tenant,
-              .route = call.route,
+              .tenant = call.tenant.has_value() ? args_.keys.NameOf(*call.tenant) : "",
+              .client_address = exchange.request().client_address,
+              .route = NameOf(call.route),
               .status = call.status(),
               .finish_reason = call.finish_reason,
-              .usage = {.prompt_tokens = call.usage.prompt_tokens,
-                        .cached_tokens = call.usage.cache.cached_tokens,
-                        .completion_tokens = call.usage.completion_tokens},
-              .times = call.times,
+              .prompt_tokens = call.usage.prompt_tokens,
+              .completion_tokens = call.usage.completion_tokens,
+              .queue = has_times ? std::optional(call.times.queue) : std::nullopt,
+              .first_token = call.times.first_token,
               .total = args_.clock.Now() - call.arrival()});
 }
 
@@ -92,7 +93,7 @@ void Router::Dispatch(Call& call) const {
   };
   // 1. The route, if there is one.
   const Entry* entry = nullptr;
-  std::vector<std::string_view> methods;
+  std::vector<std::string> methods;
   for (const Entry& candidate : entries_) {
     if (std::optional<std::string> rest = Match(candidate.path, request.path)) {
       methods.push_back(candidate.method);
@@ -138,7 +139,8 @@ void Router::Dispatch(Call& call) const {
 }
 
 absl::Status Router::CheckBrowser(const HttpRequest& request) const {
-  const std::string host = absl::AsciiStrToLower(request.Find("host").value_or(""));
+  std::string host(request.Find("host").value_or(""));
+  absl::AsciiStrToLower(&host);
   if (args_.browsers.checks_host && !IsLocalName(WithoutPort(host)) &&
       std::ranges::find(args_.browsers.allowed_hosts, WithoutPort(host)) ==
           args_.browsers.allowed_hosts.end()) {

@@ -29,7 +29,14 @@ absl::StatusOr<std::string> Tokenize(const OpenAiContext& context, std::string_v
   } else {
     ASSIGN_OR_RETURN(tokens, model.tokenizer().Encode(*call.text));
   }
-  return TokenizeJson(model.tokenizer(), tokens, model.max_tokens(), call.return_token_strs);
+  if (!call.return_token_strs) {
+    return TokenizeJson(tokens, nullptr, model.max_tokens());
+  }
+  std::vector<std::string> strings;
+  for (const TokenId token : tokens) {
+    strings.emplace_back(model.tokenizer().Piece(token));
+  }
+  return TokenizeJson(tokens, &strings, model.max_tokens());
 }
 
 absl::StatusOr<std::string> Detokenize(const OpenAiContext& context, std::string_view body) {
