@@ -3,7 +3,9 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "base/clock.h"
@@ -12,27 +14,29 @@
 
 namespace hadal {
 
-/// Bounds of what a client may send and how slowly, all checked before memory is spent.
+/// Bounds of what a client may send and how slowly, all checked before memory is spent. Those of
+/// size are inclusive.
 struct HttpLimits {
-  int64_t max_connections = 4096;
-  int64_t max_connections_per_address = 256;  // 0: no limit
+  int64_t max_connections = 4096;             // at most 30,000; those above get a 503
+  int64_t max_connections_per_address = 256;  // 0: no limit; of IPv6 its first 64 bits count
   int64_t max_request_line_bytes = 8 << 10;
   int64_t max_header_bytes = 16 << 10;  // of all header lines together
   int64_t max_headers = 64;
   int64_t max_body_bytes = 8 << 20;
-  Duration header_timeout = std::chrono::seconds(10);  // from the first byte to the end of headers
-  Duration body_timeout = std::chrono::seconds(30);    // from then to the end of the body
+  Duration header_timeout = std::chrono::seconds(10);  // from the first byte to the end of headers;
+                                                       // of a new connection, to the first byte
+  Duration body_timeout = std::chrono::seconds(30);    // from ReadBody to the end of the body
   Duration idle_timeout = std::chrono::seconds(75);    // between requests of a connection
   Duration stall_timeout = std::chrono::seconds(30);   // a client that takes nothing
 };
 
 /// What the server counts. Called on its threads; must not wait. Any may be null.
 struct HttpObserver {
-  std::function<void(int64_t change)> connections;      // +1, -1
-  std::function<void()> client_gone;                    // before its response was complete
-  std::function<void()> client_stalled;                 // and was cut off
-  std::function<void(int32_t status)> refused;          // by the server itself: 400, 408, 431, …
-  std::function<void(Duration delay)> thread_was_busy;  // how late a periodic timer came
+  std::function<void(int64_t change)> connections{};  // +1, -1
+  std::function<void()> client_gone{};                // before its response was complete
+  std::function<void()> client_stalled{};             // and was cut off
+  std::function<void(int32_t status)> refused{};  // by the server itself: 400, 408, 431, 503, …
+  std::function<void(Duration delay)> thread_was_busy{};  // how late a periodic timer came
 };
 
 /// HTTP/1.1 with keep-alive and pipelining, plain or TLS. A connection stays on one of the I/O
@@ -40,8 +44,11 @@ struct HttpObserver {
 ///
 ///   ASSIGN_OR_RETURN(auto server, HttpServer::Start({...}));
 ///   ...
-///   server->StopAccepting();   // close the listening socket, and idle connections
-///   server->Wait(deadline);    // for those that are busy
+///   server->BeginDrain();            // idle connections end
+///   server->StopAccepting();         // close the listening socket
+///   server->WaitUntilIdle(deadline);  // for those that are busy
+///
+/// A client that closes its sending half is gone, but for a response that is sent at once.
 class HttpServer {
  public:
   /// Called on a connection's coroutine for each request whose headers passed the checks.
@@ -55,24 +62,26 @@ class HttpServer {
   struct Args {
     std::string name;  // of its threads: "io" gives io-0, io-1, …
     std::string address = "127.0.0.1";
-    uint16_t port = 0;        // 0: one that is free
-    int32_t num_threads = 1;  // at least 1
-    HttpLimits limits;
-    std::optional<Tls> tls;
+    uint16_t port = 0;             // 0: one that is free
+    int32_t num_threads = 1;       // at least 1
+    int32_t num_work_threads = 1;  // of Exchange::RunElsewhere: work-0, …; at least 1
+    HttpLimits limits{};
+    std::optional<Tls> tls{};
     Route route;
     /// The body of a response that the server makes itself, such as a 431.
     std::function<HttpResponse(int32_t status, std::string_view message)> make_error;
-    HttpObserver observer;
+    HttpObserver observer{};
   };
 
-  /// Listens and serves. InvalidArgument for a bad address or certificate; Unavailable when the
-  /// port is taken.
+  /// Listens and serves. InvalidArgument for a bad address, limit or certificate; Unavailable when
+  /// the port is taken.
   static absl::StatusOr<std::unique_ptr<HttpServer>> Start(Args args);
 
   HttpServer(const HttpServer&) = delete;
   HttpServer& operator=(const HttpServer&) = delete;
 
-  /// Cuts off what is left and joins the threads.
+  /// Cuts off what is left and joins the threads: waits for routes, which learn that their client
+  /// is gone. Any thread but the server's own.
   virtual ~HttpServer() = default;
 
   [[nodiscard]] virtual uint16_t port() const = 0;
