@@ -67,6 +67,8 @@ LocalExecutor::LocalExecutor(Args args, Buffers buffers)
       context_{{args_.pool, scratch_}, guard_},
       model_(args_.model.WithKernels(guard_.table())),
       careful_model_(args_.model.WithKernels(guard_.careful_table())),
+      cost_(args_.model.config(), args_.model.weights(), args_.cache.dtype()),
+      load_(args_.model.config()),
       picks_(static_cast<size_t>(args_.max_samples)),
       samples_(static_cast<size_t>(args_.max_samples)),
       spare_logprobs_(samples_.size()) {
@@ -144,12 +146,15 @@ void LocalExecutor::RunStep(const StepInput& input) {
   if (!IsHealthy()) {
     RunCarefully(input);
   }
+  CountWork(input.batch);
 }
 
 // All of a step but its copies. It may be run again: the same rows are written from the same ones.
 void LocalExecutor::RunModel(const StepInput& input, const Model& model) {
   const TimePoint start = std::chrono::steady_clock::now();
-  model.Forward(input.batch, args_.cache, context_, hidden_.Slice(0, input.batch.num_tokens()));
+  num_logits_rows_ = 0;
+  model.Forward(
+      input.batch, args_.cache, context_, hidden_.Slice(0, input.batch.num_tokens()), load_);
   CheckHidden(input.batch);
   const TimePoint forward_end = std::chrono::steady_clock::now();
   SampleAll(input, model);
@@ -179,6 +184,26 @@ void LocalExecutor::RunCarefully(const StepInput& input) {
       }
     }
   }
+}
+
+void LocalExecutor::CountWork(const ForwardBatch& batch) {
+  int64_t attended_tokens = 0;
+  for (const int32_t position : batch.positions) {
+    attended_tokens += position + 1;
+  }
+  int64_t context_tokens = 0;
+  for (size_t s = 0; s + 1 < batch.query_starts.size(); ++s) {
+    const int32_t end = batch.query_starts[s + 1];
+    if (end > batch.query_starts[s]) {
+      context_tokens += batch.positions[static_cast<size_t>(end - 1)] + 1;
+    }
+  }
+  cost_.Estimate({.num_tokens = batch.num_tokens(),
+                  .num_logits_rows = num_logits_rows_,
+                  .attended_tokens = attended_tokens,
+                  .context_tokens = context_tokens,
+                  .expert_tokens = load_.tokens()},
+                 stats_);
 }
 
 void LocalExecutor::CheckHidden(const ForwardBatch& batch) {
@@ -232,6 +257,7 @@ size_t LocalExecutor::SampleSlice(const StepInput& input, const Model& model, si
   }
 
   // 2. Their logits, and every sample's choice.
+  num_logits_rows_ += num_rows;
   if (num_rows > 0) {
     model.ComputeLogits(sliced_hidden_.Slice(0, num_rows), context_, logits_.Slice(0, num_rows));
   }
@@ -288,6 +314,7 @@ void LocalExecutor::HandOver(StepOutput& output) {
   output.health.assign(health_.begin(), health_.end());
   output.forward_time = forward_time_;
   output.sample_time = sample_time_;
+  output.stats = stats_;  // copied, so that both keep their memory
 }
 
 }  // namespace hadal

@@ -13,6 +13,7 @@
 #include "engine/kernel_guard.h"
 #include "engine/model/model.h"
 #include "engine/sample/sampler.h"
+#include "engine/step_cost.h"
 
 namespace hadal {
 
@@ -79,6 +80,7 @@ class LocalExecutor final : public Executor {
   void RunCarefully(const StepInput& input);
   void CheckHidden(const ForwardBatch& batch);
   [[nodiscard]] bool IsHealthy() const;
+  void CountWork(const ForwardBatch& batch);
   void SampleAll(const StepInput& input, const Model& model);
   size_t SampleSlice(const StepInput& input, const Model& model, size_t begin);
   void SampleOne(const SampleRow& sample, size_t i, bool is_shared, int32_t worker);
@@ -95,6 +97,8 @@ class LocalExecutor final : public Executor {
   KernelGuard::CarefulContext context_;  // serves careful_model_, and so model_ too
   const Model model_;                    // on the guard's tables
   const Model careful_model_;
+  const StepCost cost_;
+  ExpertLoad load_;
   std::vector<Sampler> samplers_;  // one for each worker
 
   // What the step that ran last came to. `exec` writes it between Submit and its end, the caller
@@ -102,6 +106,8 @@ class LocalExecutor final : public Executor {
   std::vector<Pick> picks_;            // [max_samples]
   std::vector<SampledToken> samples_;  // [max_samples]
   std::vector<RowHealth> health_;      // [num_sequences]
+  StepStats stats_;
+  int64_t num_logits_rows_ = 0;
   Duration forward_time_{};
   Duration sample_time_{};
 

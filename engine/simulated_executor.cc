@@ -103,11 +103,13 @@ absl::Status SimulatedExecutor::Wait(StepOutput& output) {
   for (int64_t i = 0; i < batch.num_sequences(); ++i) {
     CheckPrefix(batch, i, FirstPositionOf(batch, i));
   }
-  double context_tokens = 0;
+  output.stats = {};
   for (int64_t i = 0; i < batch.num_sequences(); ++i) {
     WriteTokens(batch, i);
-    const double num_tokens = NumTokensOf(batch, i);
-    context_tokens += num_tokens * (FirstPositionOf(batch, i) + (num_tokens + 1) / 2);
+    const int64_t first = FirstPositionOf(batch, i);
+    const int64_t num_tokens = NumTokensOf(batch, i);
+    output.stats.context_tokens += first + num_tokens;
+    output.stats.attended_tokens += num_tokens * first + num_tokens * (num_tokens + 1) / 2;
   }
   for (int64_t i = 0; i < batch.num_sequences(); ++i) {
     CheckPrefix(batch, i, FirstPositionOf(batch, i) + NumTokensOf(batch, i));
@@ -118,7 +120,7 @@ absl::Status SimulatedExecutor::Wait(StepOutput& output) {
   const auto num_samples = static_cast<double>(input.samples.size());
   output.forward_time = Microseconds(
       factor * (cost_.fixed_us + cost_.per_token_us * static_cast<double>(batch.num_tokens()) +
-                cost_.per_context_token_us * context_tokens));
+                cost_.per_context_token_us * static_cast<double>(output.stats.attended_tokens)));
   output.sample_time = Microseconds(factor * cost_.per_sample_us * num_samples);
   clock_.Advance(output.forward_time + output.sample_time);
 

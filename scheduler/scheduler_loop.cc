@@ -129,6 +129,7 @@ void SchedulerLoop::RunStep(const StepPlan& plan, TimePoint begin) {
   } else {
     report.forward_time = output_.forward_time;
     report.sample_time = output_.sample_time;
+    report.stats = &output_.stats;
   }
   if (observe_ != nullptr) {
     report.counts = scheduler_.counts();

@@ -32,6 +32,8 @@ struct StepReport {
   int64_t num_sequences = 0;
   bool failed = false;
   SchedulerCounts counts;
+  const StepStats* stats =
+      nullptr;  // the executor's; valid until `observe` returns; null if failed
 };
 
 /// How the loop is getting on.

@@ -9,6 +9,7 @@
 #include "engine/api/forward_batch.h"
 #include "engine/api/sampled_token.h"
 #include "engine/api/sampling_params.h"
+#include "engine/api/step_stats.h"
 
 namespace hadal {
 
@@ -45,6 +46,7 @@ struct StepOutput {
   std::vector<SampledToken> samples;  // [input.samples.size()]; void where health is kNotFinite
   Duration forward_time{};            // copies, layers and norms
   Duration sample_time{};             // logits and sampling
+  StepStats stats;
 };
 
 /// Runs steps, one at a time, somewhere else: the caller may think while a step runs. Used by one

@@ -46,6 +46,7 @@ class KvCache {
   void ZeroRow(int64_t slot);
 
   [[nodiscard]] int64_t num_blocks() const { return layers_.front().num_blocks; }
+  [[nodiscard]] DType dtype() const { return layers_.front().dtype; }
   [[nodiscard]] size_t size_bytes() const { return buffer_.size_bytes(); }
 
  private:

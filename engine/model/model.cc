@@ -58,6 +58,7 @@ Step Model::MakeStep(const ForwardBatch& batch,
       .context = context,
       .softmax_scale = softmax_scale_,
       .mla_form = args_.mla_form,
+      .expert_load = nullptr,
       .angles = rope_.Angles(batch.positions, context.scratch),
       .token_ids = MakeView(batch.token_ids.data(), num_tokens),
       .positions = MakeView(batch.positions.data(), num_tokens),
@@ -71,7 +72,23 @@ void Model::Forward(const ForwardBatch& batch,
                     ExecutionContext& context,
                     const TensorView<float, 2>& hidden) const {
   const ScratchScope scope(context.scratch);
-  const Step step = MakeStep(batch, cache, context);
+  RunLayers(MakeStep(batch, cache, context), cache, hidden);
+}
+
+void Model::Forward(const ForwardBatch& batch,
+                    KvCache& cache,
+                    ExecutionContext& context,
+                    const TensorView<float, 2>& hidden,
+                    ExpertLoad& load) const {
+  const ScratchScope scope(context.scratch);
+  Step step = MakeStep(batch, cache, context);
+  load.Clear();
+  step.expert_load = &load;
+  RunLayers(step, cache, hidden);
+}
+
+void Model::RunLayers(const Step& step, KvCache& cache, const TensorView<float, 2>& hidden) const {
+  ExecutionContext& context = step.context;
   const Weights& weights = args_.weights;
   const KernelTable& kernels = args_.kernels;
   kernels.embedding({.token_ids = step.token_ids, .table = weights.embed_tokens, .y = hidden},

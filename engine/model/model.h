@@ -4,6 +4,7 @@
 #include <span>
 
 #include "engine/api/forward_batch.h"
+#include "engine/model/expert_load.h"
 #include "engine/model/kv_cache.h"
 #include "engine/model/rope.h"
 #include "engine/model/step.h"
@@ -30,6 +31,7 @@ class Model {
   explicit Model(const Args& args);
 
   [[nodiscard]] const ModelConfig& config() const { return args_.config; }
+  [[nodiscard]] const Weights& weights() const { return args_.weights; }
   [[nodiscard]] const KernelTable& kernels() const { return args_.kernels; }
 
   /// The same model on other kernels, which it borrows. Their entries may change between steps.
@@ -42,6 +44,13 @@ class Model {
                KvCache& cache,
                ExecutionContext& context,
                const TensorView<float, 2>& hidden) const;
+
+  /// The same for who wants to know which experts were busy: `load` is cleared and filled.
+  void Forward(const ForwardBatch& batch,
+               KvCache& cache,
+               ExecutionContext& context,
+               const TensorView<float, 2>& hidden,
+               ExpertLoad& load) const;
 
   /// Runs MTP module `mtp_layer`: batch token i, which stands one place after the hidden state's,
   /// enters with `previous` [num_tokens, hidden_size], row i being the hidden state of the position
@@ -63,6 +72,7 @@ class Model {
                      const TensorView<float, 2>& logits) const;
 
  private:
+  void RunLayers(const Step& step, KvCache& cache, const TensorView<float, 2>& hidden) const;
   [[nodiscard]] Step MakeStep(const ForwardBatch& batch,
                               const KvCache& cache,
                               ExecutionContext& context) const;

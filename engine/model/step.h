@@ -2,6 +2,7 @@
 
 #include "engine/api/forward_batch.h"
 #include "engine/checkpoint/model_config.h"
+#include "engine/model/expert_load.h"
 #include "kernels/execution_context.h"
 #include "kernels/kernel_table.h"
 
@@ -14,6 +15,7 @@ struct Step {
   ExecutionContext& context;
   float softmax_scale;
   MlaForm mla_form;
+  ExpertLoad* expert_load;                    // null: nobody counts
   RopeAngles angles;                          // [num_tokens, qk_rope_head_dim / 2]
   TensorView<const int32_t, 1> token_ids;     // [num_tokens]
   TensorView<const int32_t, 1> positions;     // [num_tokens]

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <numeric>
 #include <random>
 
 #include <gtest/gtest.h>
@@ -305,6 +306,31 @@ TEST_F(LocalExecutorTest, LogitsWithoutAFiniteSumHurtTheirSequenceAlone) {
   for (const size_t i : {0, 2, 3}) {
     EXPECT_EQ(bad_output.samples[i].token, output.samples[i].token);
   }
+}
+
+TEST_F(LocalExecutorTest, StatsAreThoseOfTheStep) {
+  std::vector<TestSequence> sequences = MakeSequences();
+  ExecutorFixture fixture = MakeExecutor(golden_, BestKernels());
+  StepOutput output;
+  fixture.Run(MakeStep(sequences, {20, 1, 40, 33}), output);
+  fixture.Run(MakeStep(sequences, {2, 0, 3, 0}), output);
+  const StepStats& stats = output.stats;
+  EXPECT_EQ(stats.context_tokens, 22 + 43);
+  EXPECT_EQ(stats.attended_tokens, (21 + 22) + (41 + 42 + 43));
+  EXPECT_EQ(stats.num_logits_rows, 2);
+  const ModelConfig& config = golden_.config();
+  EXPECT_EQ(stats.num_moe_layers, 2);
+  EXPECT_EQ(stats.n_routed_experts, config.n_routed_experts);
+  ASSERT_EQ(std::ssize(stats.expert_tokens), 2 * config.n_routed_experts);
+  for (const int64_t layer : {0, 1}) {
+    const auto first = stats.expert_tokens.begin() + layer * config.n_routed_experts;
+    EXPECT_EQ(std::accumulate(first, first + config.n_routed_experts, 0),
+              5 * config.num_experts_per_tok);
+  }
+  EXPECT_GT(stats.num_active_experts, 0);
+  EXPECT_GT(stats.flops, 0);
+  EXPECT_GT(stats.weight_bytes, 0);
+  EXPECT_GT(stats.cache_bytes, 0);
 }
 
 TEST_F(LocalExecutorTest, NoRoomForBuffersIsResourceExhausted) {

@@ -306,5 +306,17 @@ TEST_F(SimulatedExecutorDeathTest, StepsComeOneByOne) {
   EXPECT_DEATH(executor_->Submit(input_), "input_");
 }
 
+TEST_F(SimulatedExecutorTest, StatsCountTheContext) {
+  Build({{.tokens = CountUp(0, 3), .num_computed = 0, .blocks = {0}},
+         {.tokens = CountUp(0, 2), .num_computed = 0, .blocks = {1}}});
+  executor_->Submit(input_);
+  StepOutput output;
+  ASSERT_TRUE(executor_->Wait(output).ok());
+  EXPECT_EQ(output.stats.context_tokens, 5);
+  EXPECT_EQ(output.stats.attended_tokens, (1 + 2 + 3) + (1 + 2));
+  EXPECT_EQ(output.stats.flops, 0);
+  EXPECT_TRUE(output.stats.expert_tokens.empty());
+}
+
 }  // namespace
 }  // namespace hadal

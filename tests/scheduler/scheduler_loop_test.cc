@@ -331,6 +331,7 @@ TEST_F(SchedulerLoopTest, AFailedStepEndsItsRequestsAndNoOthers) {
   std::atomic<int64_t> num_failed = 0;
   Start(SmallLimits(), {.seed = 3, .step_failure = 0.01}, [&num_failed](const StepReport& report) {
     num_failed += report.failed ? 1 : 0;
+    EXPECT_EQ(report.stats == nullptr, report.failed);
   });
   int64_t num_good = 0;
   for (int64_t i = 0; i < 50; ++i) {
@@ -408,7 +409,11 @@ TEST_F(SchedulerLoopTest, DestructionCancelsWhatIsLive) {
 
 TEST_F(SchedulerLoopTest, ReportsSayWhereTimeWent) {
   std::vector<StepReport> reports;
-  Start(SmallLimits(), {}, [&reports](const StepReport& report) { reports.push_back(report); });
+  std::vector<int64_t> context_tokens;
+  Start(SmallLimits(), {}, [&](const StepReport& report) {
+    reports.push_back(report);
+    context_tokens.push_back(report.stats->context_tokens);
+  });
   ReadAll(*Submit(MakeRequest(1, 10, 3)), 1);
   loop_.reset();
   ASSERT_EQ(reports.size(), 3U);
@@ -420,6 +425,7 @@ TEST_F(SchedulerLoopTest, ReportsSayWhereTimeWent) {
     EXPECT_EQ(report.step_time, report.forward_time + report.sample_time);  // all else takes none
   }
   EXPECT_EQ(reports[2].counts.total_generated_tokens, 3);
+  EXPECT_EQ(context_tokens, (std::vector<int64_t>{10, 11, 12}));
 }
 
 // Holds the second half of the first step until Release.
