@@ -1,13 +1,17 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
+#include <utility>
+#include <vector>
 
 #include "base/clock.h"
 #include "scheduler/scheduler_loop.h"
+#include "server/operations/step_stats_view.h"
 
 namespace hadal {
 
@@ -24,6 +28,9 @@ enum class RouteName : int8_t {
   kOther,  // what has no route
 };
 
+/// "chat_completions", "grpc_generate", …: the label, and what logs say.
+std::string_view NameOf(RouteName route);
+
 /// Why a request was refused before any work was done for it.
 enum class RejectReason : int8_t {
   kRequests,  // too many are live
@@ -36,10 +43,10 @@ enum class RejectReason : int8_t {
 
 /// What one generation came to, for histograms. Times are those of the server, not the client's.
 struct GenerationTimes {
-  Duration queue{};                          // from its arrival to its first step
-  std::optional<Duration> first_token = {};  // from its arrival
-  Duration decode{};                         // from its first token to its last
-  Duration total{};                          // from its arrival
+  Duration queue{};                       // from its arrival to its first step
+  std::optional<Duration> first_token{};  // from its arrival
+  Duration decode{};                      // from its first token to its last
+  Duration total{};                       // from its arrival
   int64_t num_prompt_tokens = 0;
   int64_t num_completion_tokens = 0;  // of all choices
   int64_t max_completion_tokens = 0;  // of the longest choice
@@ -48,17 +55,35 @@ struct GenerationTimes {
 /// What part of an answer a token belongs to.
 enum class AnswerPhase : int8_t { kReasoning, kContent, kTool };
 
+/// The cache, once it is there.
+struct CacheInfo {
+  std::string dtype;
+  int64_t block_size = 0;
+  int64_t num_blocks = 0;
+};
+
+/// The experts of the model, once it is known. A model without experts has none of these.
+struct ExpertShape {
+  int64_t first_layer = 0;  // of the model's layers, the first with experts; the others follow
+  int64_t num_layers = 0;
+  int64_t num_experts = 0;  // routed ones, in each layer
+};
+
+/// What is true at the moment of a scrape.
+struct ServerMoment {
+  Duration step_age{};               // since the step under way began, or since the last one ended
+  int64_t queue_prefill_tokens = 0;  // prompt tokens of requests that no step has begun
+};
+
 /// Every number that a user may want, as `hadal_*` in Prometheus' text format. Labels come from
-/// closed sets; the metrics exist from the beginning, at zero. Any thread.
+/// closed sets; the metrics exist from the beginning, at zero. Any thread, unless said otherwise.
 class ServerMetrics {
  public:
   struct Info {
     std::string version;
     std::string model;  // the served name: the label `model` of all that is about it
-    std::string cache_dtype;
-    int64_t block_size = 0;
-    int64_t num_blocks = 0;
     int64_t max_running_sequences = 0;
+    int64_t max_requests = 0;
   };
 
   static std::unique_ptr<ServerMetrics> Create(const Info& info);
@@ -66,7 +91,19 @@ class ServerMetrics {
   ServerMetrics(const ServerMetrics&) = delete;
   ServerMetrics& operator=(const ServerMetrics&) = delete;
 
+  // What becomes known while the server starts; each once.
+  virtual void SetCache(const CacheInfo& cache) = 0;
+  virtual void SetExperts(const ExpertShape& shape) = 0;
+  virtual void SetLoadTime(Duration duration) = 0;
+
+  /// Asked at each scrape, on its thread; null: no more. When this returns nobody is in the
+  /// function that was there before.
+  virtual void SetMoment(std::function<ServerMoment()> moment) = 0;
+
   // Requests.
+
+  /// `status` is that of HTTP, for gRPC the equal one; `finish_reason` is empty when nothing was
+  /// generated. Values outside the known ones count as "other".
   virtual void CountRequest(RouteName route, int32_t status, std::string_view finish_reason) = 0;
   virtual void CountRejection(RejectReason reason) = 0;
   virtual void ObserveGeneration(const GenerationTimes& times) = 0;
@@ -82,10 +119,17 @@ class ServerMetrics {
   virtual void ChangeConnections(int64_t change) = 0;
   virtual void ObserveReactorStall(Duration delay) = 0;
 
-  // The engine.
-  virtual void ObserveStep(const StepReport& report) = 0;  // the scheduler's thread
-  virtual void SetLoadTime(Duration duration) = 0;
+  // The engine. The scheduler's thread alone calls the first two.
+  virtual void ObserveStep(const StepReport& report) = 0;
+
+  /// REQUIRES: SetExperts was called, and expert_tokens have its shape or are empty.
+  virtual void ObserveStats(const StepStatsView& stats) = 0;
   virtual void CountWatchdogTrip() = 0;
+
+  /// The implementation that runs each op, {op, implementation}; again when one was replaced.
+  virtual void SetKernels(const std::vector<std::pair<std::string, std::string>>& kernels) = 0;
+  virtual void CountKernelFault(std::string_view op) = 0;
+  virtual void CountKernelDemotion(std::string_view op) = 0;
 
   /// All of it, in text format 0.0.4. Gauges that depend on the moment, such as the age of the last
   /// step, are made now.
