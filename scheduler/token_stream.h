@@ -60,10 +60,11 @@ class TokenStream {
   /// One sequence's next token, or its end.
   struct Item {
     int32_t sequence = 0;
-    TokenId token = 0;                           // void when `end` is set
-    float logprob = 0;                           // when asked for
-    std::span<const TokenLogprob> top_logprobs;  // when asked for; valid while the stream lives
-    std::optional<FinishReason> end;
+    TokenId token = 0;  // void when `end` is set
+    float logprob = 0;  // when asked for
+    std::span<const TokenLogprob> top_logprobs =
+        {};  // when asked for; valid while the stream lives
+    std::optional<FinishReason> end = {};
   };
 
   // The reader, one thread at a time.

@@ -23,12 +23,26 @@
 namespace hadal {
 namespace {
 
-// "DeepSeek-V3" for /models/DeepSeek-V3/.
-std::string NameOfFolder(std::string path) {
+// Without names, that of the folder: "DeepSeek-V3" for /models/DeepSeek-V3/.
+std::vector<std::string> NamesOf(const ServerConfig& config) {
+  if (!config.model.names.empty()) {
+    return config.model.names;
+  }
+  std::string path = config.model.path;
   while (path.size() > 1 && path.ends_with('/')) {
     path.pop_back();
   }
-  return path.substr(path.find_last_of('/') + 1);
+  return {path.substr(path.find_last_of('/') + 1)};
+}
+
+// Layers with experts follow those without; MTP layers do not run.
+ExpertShape ExpertShapeOf(const ModelConfig& model) {
+  ExpertShape shape = {.num_experts = model.n_routed_experts};
+  for (int64_t layer = 0; layer < model.num_hidden_layers; ++layer) {
+    shape.num_layers += model.IsMoeLayer(layer) ? 1 : 0;
+  }
+  shape.first_layer = model.num_hidden_layers - shape.num_layers;
+  return shape;
 }
 
 absl::StatusOr<ServedModel> MakeServedModel(const ServerConfig& config,
@@ -40,11 +54,7 @@ absl::StatusOr<ServedModel> MakeServedModel(const ServerConfig& config,
     Log(LogLevel::kWarning,
         absl::StrFormat("chats will be refused: %s", std::string(MessageOf(format.status()))));
   }
-  std::vector<std::string> names = config.model.names;
-  if (names.empty()) {
-    names.push_back(NameOfFolder(config.model.path));
-  }
-  return ServedModel({.names = std::move(names),
+  return ServedModel({.names = NamesOf(config),
                       .tokenizer = text.tokenizer(),
                       .format = format.ok() ? std::optional(*format) : std::nullopt,
                       .bos = bos,
@@ -54,15 +64,6 @@ absl::StatusOr<ServedModel> MakeServedModel(const ServerConfig& config,
 }
 
 }  // namespace
-
-// The version and the model, for /metrics.
-ServerMetrics::Info MetricsInfo(const ServedModel& model, const Engine& engine) {
-  return {.version = HADAL_VERSION,
-          .model = model.names().front(),
-          .cache_dtype = std::string(NameOf(engine.cache_dtype)),
-          .block_size = kBlockSize,
-          .num_blocks = engine.limits.num_blocks};
-}
 
 // What /readyz?verbose says of the kernels.
 Health::Check KernelCheck(const LocalExecutor& executor) {
@@ -94,7 +95,11 @@ absl::Status RunCommand(const ServeOptions& options) {
   ASSIGN_OR_RETURN(Checkpoint checkpoint, CheckpointFault(Checkpoint::Open(config.model.path)));
 
   // 2. Probes answer while the weights are read.
-  const std::unique_ptr<ServerMetrics> metrics = ServerMetrics::Create();
+  const std::unique_ptr<ServerMetrics> metrics =
+      ServerMetrics::Create({.version = HADAL_VERSION,
+                             .model = NamesOf(config).front(),
+                             .max_running_sequences = config.scheduling.max_running_sequences,
+                             .max_requests = config.scheduling.max_requests});
   ASSIGN_OR_RETURN(const std::unique_ptr<OperationsServer> operations,
                    OperationsServer::Start(
                        {.config = config, .clock = clock, .health = health, .metrics = *metrics}));
@@ -105,12 +110,17 @@ absl::Status RunCommand(const ServeOptions& options) {
                      signals.ExitIfAny();
                    }));
   metrics->SetLoadTime(clock.Now() - load_begin);
+  metrics->SetCache({.dtype = std::string(NameOf(engine.cache_dtype)),
+                     .block_size = kBlockSize,
+                     .num_blocks = engine.limits.num_blocks});
+  if (text.config().n_routed_experts > 0) {
+    metrics->SetExperts(ExpertShapeOf(text.config()));
+  }
   health.AddCheck([&executor = *engine.executor] { return KernelCheck(executor); });
 
   // 3. Serving, until told otherwise.
   ASSIGN_OR_RETURN(const ServedModel model,
                    MakeServedModel(config, text, engine.limits.max_sequence_tokens));
-  metrics->SetInfo(MetricsInfo(model, engine));
   ASSIGN_OR_RETURN(const std::unique_ptr<Server> server,
                    Server::Start({.config = config,
                                   .model = model,

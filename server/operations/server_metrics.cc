@@ -122,6 +122,10 @@ std::string_view NameOf(RouteName route) {
       return "grpc_chat";
     case RouteName::kGrpcOther:
       return "grpc_other";
+    case RouteName::kProbe:
+      return "probe";
+    case RouteName::kMetrics:
+      return "metrics";
     case RouteName::kOther:
       return "other";
   }

@@ -25,6 +25,8 @@ enum class RouteName : int8_t {
   kGrpcGenerate,
   kGrpcChat,
   kGrpcOther,
+  kProbe,
+  kMetrics,
   kOther,  // what has no route
 };
 

@@ -68,6 +68,15 @@ AnswerParser::Part AnswerParser::part() const {
   return Part::kContent;
 }
 
+int64_t AnswerParser::num_held_bytes() const {
+  int64_t num_dropped = 0;
+  if (state_ == State::kContent) {
+    const size_t num_breaks = std::min(held_.find_first_not_of('\n'), held_.size());
+    num_dropped = std::min(static_cast<int64_t>(num_breaks), int64_t{num_skippable_});
+  }
+  return std::ssize(held_) - num_dropped + decoder_.num_pending_bytes();
+}
+
 void AnswerParser::Push(TokenId id, std::vector<AnswerDelta>& deltas) {
   const std::optional<Marker> marker = MarkerOf(id);
   if (marker.has_value()) {

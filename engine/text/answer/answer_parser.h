@@ -64,9 +64,7 @@ class AnswerParser {
   [[nodiscard]] Part part() const;
 
   /// Bytes of tokens that may still become text of part().
-  [[nodiscard]] int64_t num_held_bytes() const {
-    return std::ssize(held_) + decoder_.num_pending_bytes();
-  }
+  [[nodiscard]] int64_t num_held_bytes() const;
 
  private:
   enum class State { kReasoning, kContent, kCallHead, kCallName, kArguments };

@@ -18,11 +18,11 @@ struct ToolCall {
 
 struct Message {
   Role role = Role::kUser;
-  std::string content;
-  std::string reasoning_content;     // assistant only
-  std::vector<ToolCall> tool_calls;  // assistant only
-  std::string tool_call_id;          // tool only: which call this is the result of
-  bool prefix = false;               // last message, assistant only: the model goes on from here
+  std::string content = {};
+  std::string reasoning_content = {};     // assistant only
+  std::vector<ToolCall> tool_calls = {};  // assistant only
+  std::string tool_call_id = {};          // tool only: which call this is the result of
+  bool prefix = false;  // last message, assistant only: the model goes on from here
 };
 
 /// A function that the model may call. JSON text is written as Python's
@@ -42,7 +42,7 @@ enum class Thinking { kDefault, kEnabled, kDisabled };
 /// answers a call of an earlier assistant message.
 struct ChatRequest {
   std::vector<Message> messages;
-  std::vector<Tool> tools;
+  std::vector<Tool> tools = {};
   Thinking thinking = Thinking::kDefault;
 };
 

@@ -8,6 +8,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "base/check.h"
 #include "engine/simulated_executor.h"
 #include "engine/text/chat/prompt_tokens.h"
 #include "tests/server/generation/test_model.h"

@@ -6,6 +6,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "base/check.h"
 #include "engine/text/chat/prompt_tokens.h"
 #include "engine/text/stream_decoder.h"
 #include "tests/server/generation/test_model.h"
@@ -32,7 +33,7 @@ TEST_F(ServedModelTest, KnowsItsNamesAlone) {
 TEST_F(ServedModelTest, TextBeginsOnce) {
   const auto prompt = model_.EncodeText("hello");
   ASSERT_TRUE(prompt.ok());
-  EXPECT_EQ(prompt->tokens.front(), AddedToken(kBeginOfSentence));
+  EXPECT_EQ(prompt->tokens.front(), IdOfAdded(kBeginOfSentence));
   EXPECT_EQ(Decode(TestTokenizer(), prompt->tokens, SpecialTokens::kHide), "hello");
   EXPECT_TRUE(absl::IsInvalidArgument(model_.EncodeText("\xFF").status()));
 }

@@ -11,14 +11,14 @@
 
 namespace hadal {
 
-/// DeepSeek-V3's tokenizer, read once. CHECKs that it is there.
+/// DeepSeek-V3's tokenizer with the tokens <think> and </think> of V3.1, read once.
 const Tokenizer& TestTokenizer();
 
 /// A model with that tokenizer and a context of `max_tokens`.
 ServedModel MakeTestModel(ChatFormat format, int64_t max_tokens);
 
 /// The id of an added token that exists.
-TokenId AddedToken(std::string_view name);
+TokenId IdOfAdded(std::string_view name);
 
 /// The ids of text; "<｜…｜>" and "<think>" are characters.
 std::vector<TokenId> TokensOf(std::string_view text);
