@@ -31,7 +31,7 @@ bool IsTokenCharacter(char c) {
 std::string_view ReasonPhrase(int32_t status) {
   const auto reason =
       boost::beast::http::obsolete_reason(static_cast<boost::beast::http::status>(status));
-  return reason.empty() ? "Unknown" : std::string_view(reason.data(), reason.size());
+  return reason.starts_with('<') ? "Unknown" : std::string_view(reason.data(), reason.size());
 }
 
 std::string FormatResponseHead(const ResponseHeadArgs& args) {
