@@ -22,6 +22,12 @@ inline boost::json::value Json(std::string_view text) {
   return *std::move(value);
 }
 
+/// The text of a JSON string.
+inline std::string StringOf(const boost::json::value& value) {
+  CHECK(value.is_string());
+  return {value.get_string().data(), value.get_string().size()};
+}
+
 /// A JSON string of `number` letters.
 inline std::string QuotedLetters(size_t number) {
   return absl::StrFormat("\"%s\"", std::string(number, 'v'));
@@ -68,6 +74,33 @@ inline AnswerDelta ToolCallEnd(int32_t index) {
 }
 inline AnswerDelta ToolCallCutOff(int32_t index) {
   return {.kind = AnswerDelta::Kind::kToolCallCutOff, .text = "", .call_index = index};
+}
+
+inline ChoiceDelta Delta(int32_t choice, std::vector<AnswerDelta> parts) {
+  ChoiceDelta delta;
+  delta.choice = choice;
+  delta.parts = std::move(parts);
+  return delta;
+}
+
+/// The last delta of a choice.
+inline ChoiceDelta Last(int32_t choice, std::vector<AnswerDelta> parts, FinishReason finish) {
+  ChoiceDelta delta = Delta(choice, std::move(parts));
+  delta.finish = finish;
+  return delta;
+}
+
+/// `delta` with the logprobs of its tokens.
+inline ChoiceDelta Beside(std::vector<ContentLogprob> logprobs, ChoiceDelta delta) {
+  delta.logprobs = std::move(logprobs);
+  return delta;
+}
+
+inline Usage UsageOf(int64_t prompt_tokens, int64_t completion_tokens) {
+  Usage usage;
+  usage.prompt_tokens = prompt_tokens;
+  usage.completion_tokens = completion_tokens;
+  return usage;
 }
 
 }  // namespace hadal
