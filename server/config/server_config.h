@@ -1,11 +1,9 @@
 #pragma once
 
 #include <cstdint>
-#include <optional>
 #include <string>
 #include <vector>
 
-#include "base/clock.h"
 #include "base/log.h"
 #include "base/status.h"
 
@@ -21,7 +19,7 @@ struct ServerConfig {
     std::vector<std::string> names;     // --served-model-name: what clients call it; the first is
                                         // said in answers; by default the folder's name
     int32_t threads = 0;                // 0: one for each usable CPU
-    std::string kernels = "auto";       //
+    std::string kernels = "auto";       // back end, and single ops replaced
     std::string cache_dtype = "auto";   // auto, bf16, f32
     std::string cache_memory = "auto";  // "auto", "4GiB", "50%"
     int64_t max_context_tokens = 0;     // 0: the model's own
@@ -36,7 +34,7 @@ struct ServerConfig {
     std::vector<std::string> allowed_origins;  // for browsers; "*": all
     std::vector<std::string> allowed_hosts;    // besides IP literals and localhost, while loopback
     int64_t max_connections = 4096;
-    int64_t max_connections_per_address = 256;
+    int64_t max_connections_per_address = 256;  // 0: no limit
     int64_t max_body_bytes = 8 << 20;
     double header_timeout = 10;
     double body_timeout = 30;
@@ -83,5 +81,12 @@ struct ServerConfig {
 
 /// InvalidArgument, naming key and value, for values out of range or at odds with each other.
 absl::Status ValidateServerConfig(const ServerConfig& config);
+
+/// What is allowed and yet deserves a word in the log, one sentence each: listening beyond this
+/// machine without keys or without TLS, and the like. REQUIRES: `config` is valid.
+std::vector<std::string> ConfigWarnings(const ServerConfig& config);
+
+/// Whether only this machine can connect to `host`: "localhost", 127.0.0.0/8 or ::1.
+bool IsLoopback(const std::string& host);
 
 }  // namespace hadal
