@@ -15,11 +15,11 @@ namespace {
 constexpr int64_t kHiddenSize = 2048;
 constexpr int64_t kMoeIntermediateSize = 1408;
 
-WeightSpec SpecOf(int64_t format) {
+self_test::WeightSpec SpecOf(int64_t format) {
   return {.format = static_cast<WeightFormat>(format), .block_rows = 128, .block_cols = 128};
 }
 
-std::vector<float> Normals(Random& random, int64_t count) {
+std::vector<float> Normals(self_test::Random& random, int64_t count) {
   std::vector<float> values(static_cast<size_t>(count));
   std::generate(values.begin(), values.end(), [&random] { return random.Normal(); });
   return values;
@@ -29,11 +29,11 @@ std::vector<float> Normals(Random& random, int64_t count) {
 void BM_Linear(benchmark::State& state) {
   KernelRunner runner(NumUsableCpus());
   const KernelTable table = TableOf("auto");
-  Random random(1);
+  self_test::Random random(1);
   const int64_t num_tokens = state.range(0);
   constexpr int64_t kRows = 16 * 1024;
-  const WeightBuffer weight =
-      WeightBuffer::MakeRandom(SpecOf(state.range(1)), kRows, kHiddenSize, random);
+  const self_test::WeightBuffer weight =
+      self_test::WeightBuffer::MakeRandom(SpecOf(state.range(1)), kRows, kHiddenSize, random);
   std::vector<float> x = Normals(random, num_tokens * kHiddenSize);
   std::vector<float> y(static_cast<size_t>(num_tokens * kRows));
   const LinearArgs args = {.x = MakeView(x.data(), num_tokens, kHiddenSize),
@@ -59,17 +59,18 @@ void BM_MoeExperts(benchmark::State& state) {
   constexpr int64_t kTopK = 6;
   KernelRunner runner(NumUsableCpus());
   const KernelTable table = TableOf("auto");
-  Random random(2);
+  self_test::Random random(2);
   const int64_t num_tokens = state.range(0);
-  std::vector<WeightBuffer> buffers;
+  std::vector<self_test::WeightBuffer> buffers;
   std::vector<MlpWeights> experts;
-  const WeightSpec bf16_spec = {.format = WeightFormat::kBf16};
+  const self_test::WeightSpec bf16_spec = {.format = WeightFormat::kBf16};
   for (int64_t i = 0; i < 3 * kExperts; ++i) {
     const bool is_down = i % 3 == 2;
-    buffers.push_back(WeightBuffer::MakeRandom(bf16_spec,
-                                               is_down ? kHiddenSize : kMoeIntermediateSize,
-                                               is_down ? kMoeIntermediateSize : kHiddenSize,
-                                               random));
+    buffers.push_back(
+        self_test::WeightBuffer::MakeRandom(bf16_spec,
+                                            is_down ? kHiddenSize : kMoeIntermediateSize,
+                                            is_down ? kMoeIntermediateSize : kHiddenSize,
+                                            random));
   }
   for (size_t i = 0; i < buffers.size(); i += 3) {
     experts.push_back({.gate_proj = buffers[i].matrix(),
@@ -108,12 +109,12 @@ void BM_MlaAttention(benchmark::State& state) {
   constexpr int64_t kBlockRows = 64;
   KernelRunner runner(NumUsableCpus());
   const KernelTable table = TableOf("auto");
-  Random random(3);
+  self_test::Random random(3);
   const int64_t num_tokens = state.range(0);
   const int64_t context_len = state.range(1) + num_tokens;
   const int64_t num_blocks = (context_len + kBlockRows - 1) / kBlockRows;
-  const WeightBuffer kv_b =
-      WeightBuffer::MakeRandom({.format = WeightFormat::kBf16}, kHeads * 2 * kNope, kRank, random);
+  const self_test::WeightBuffer kv_b = self_test::WeightBuffer::MakeRandom(
+      {.format = WeightFormat::kBf16}, kHeads * 2 * kNope, kRank, random);
   std::vector<bf16> rows;
   for (const float value : Normals(random, num_blocks * kBlockRows * (kRank + kRope))) {
     rows.push_back(ToBf16(value));

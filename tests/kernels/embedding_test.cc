@@ -1,5 +1,6 @@
 #include "kernels/embedding.h"
 
+#include "kernels/self_test/embedding.h"
 #include "tests/support/compare.h"
 #include "tests/support/kernel_runner.h"
 
@@ -25,26 +26,19 @@ TEST_P(EmbeddingParityTest, RowsAreTheTables) {
   for (const int64_t num_tokens : {0, 1, 3, 16, 17, 100}) {
     for (const int64_t hidden_size : {1, 7, 16, 129, 520}) {
       SCOPED_TRACE(testing::Message() << num_tokens << " x " << hidden_size);
-      test::Random random(static_cast<uint32_t>(num_tokens + hidden_size));
-      const auto table =
-          test::WeightBuffer::MakeRandom(GetParam().weights, kVocabSize, hidden_size, random);
-      test::GuardedTensor<int32_t, 1> ids(num_tokens);
-      ids.Fill([&] { return static_cast<int32_t>(random.Below(kVocabSize)); });
-      if (num_tokens > 1) {
-        ids.view()(0) = 0;
-        ids.view()(1) = kVocabSize - 1;
-      }
-      const std::string ids_before = ids.Bytes();
-      test::GuardedTensor<float, 2> y(num_tokens, hidden_size);
-      const EmbeddingArgs args = {.token_ids = ids.input(), .table = table.matrix(), .y = y.view()};
-      reference_.embedding(args, runners_[0]->context);
-      const std::vector<float> expected = y.Elements();
+      self_test::EmbeddingProblem problem(
+          GetParam().weights,
+          {.num_tokens = num_tokens, .vocab_size = kVocabSize, .hidden_size = hidden_size});
+      const std::string ids_before = problem.ids.Bytes();
+      problem.Reset();
+      problem.Call(reference_, runners_[0]->context);
+      const std::vector<float> expected = problem.Outputs();
       for (const auto& runner : runners_) {
-        y.Poison();
-        table_.embedding(args, runner->context);
-        EXPECT_TRUE(test::HasSameBits(y.Elements(), expected));
-        EXPECT_TRUE(y.GuardsIntact());
-        EXPECT_TRUE(ids.Bytes() == ids_before);
+        problem.Reset();
+        problem.Call(table_, runner->context);
+        EXPECT_TRUE(test::HasSameBits(problem.Outputs(), expected));
+        EXPECT_TRUE(problem.GuardsIntact());
+        EXPECT_TRUE(problem.ids.Bytes() == ids_before);
       }
     }
   }
@@ -71,10 +65,10 @@ TEST_P(EmbeddingWideningTest, EveryCodeIsWidenedAlike) {
     table.block_rows = rows;
     table.block_cols = kCols;
   }
-  test::GuardedTensor<int32_t, 1> ids(rows);
+  self_test::GuardedTensor<int32_t, 1> ids(rows);
   int32_t next_id = 0;
   ids.Fill([&] { return next_id++; });
-  test::GuardedTensor<float, 2> y(rows, kCols);
+  self_test::GuardedTensor<float, 2> y(rows, kCols);
   const EmbeddingArgs args = {.token_ids = ids.input(), .table = table, .y = y.view()};
   reference_.embedding(args, runners_[0]->context);
   const std::vector<float> expected = y.Elements();

@@ -1,19 +1,14 @@
 #include "kernels/linear.h"
 
+#include "kernels/self_test/linear.h"
 #include "tests/support/compare.h"
 #include "tests/support/kernel_runner.h"
 
 namespace hadal {
 namespace {
 
-using test::GuardedTensor;
-using test::WeightBuffer;
-
-struct Shape {
-  int64_t num_tokens;
-  int64_t in;
-  int64_t out;
-};
+using Shape = self_test::LinearShape;
+using Problem = self_test::LinearProblem;
 
 // 0, 1, odd and more than 64 tokens; inputs that no vector, piece of 512 or fp8 block divides, and
 // more than two pieces; outputs that no tile or work item divides.
@@ -29,57 +24,6 @@ constexpr std::array kShapes = {Shape{0, 64, 16},
                                 Shape{2, 600, 130},
                                 Shape{131, 24, 5}};
 
-// What one call needs, with guards around x and y.
-struct Problem {
-  Problem(const test::WeightSpec& spec, const Shape& shape)
-      : random(static_cast<uint32_t>(shape.num_tokens * 31 + shape.in)),
-        x(shape.num_tokens, shape.in),
-        weight(WeightBuffer::MakeRandom(spec, shape.out, shape.in, random)),
-        y(shape.num_tokens, shape.out) {
-    x.Fill([this] { return random.Normal(); });
-    start.resize(static_cast<size_t>(shape.num_tokens * shape.out));
-    for (float& value : start) {
-      value = random.Normal();
-    }
-  }
-
-  LinearArgs Args(Output output) const {
-    return {.x = x.input(), .weight = weight.matrix(), .output = output, .y = y.view()};
-  }
-
-  // y as it is before a call: numbers to add to, or guards that a store must overwrite.
-  void ResetY(Output output) {
-    y.Poison();
-    if (output == Output::kAdd) {
-      size_t i = 0;
-      y.Fill([&] { return start[i++]; });
-    }
-  }
-
-  // |error| <= gamma(in) |x| |w| for the sum, and one rounding of the result (two when it is
-  // added).
-  std::vector<double> Tolerances(const std::vector<float>& expected) const {
-    const std::vector<double> row_norms = test::RowNorms(weight.matrix());
-    std::vector<double> tolerances;
-    for (int64_t t = 0; t < x.view().extent(0); ++t) {
-      const double x_norm = test::Norm(x.input().Row(t));
-      for (const double row_norm : row_norms) {
-        const size_t i = tolerances.size();
-        const double result = std::abs(double{expected[i]}) + std::abs(double{start[i]});
-        tolerances.push_back(test::Gamma(weight.matrix().cols) * x_norm * row_norm +
-                             2 * test::kUnit * result);
-      }
-    }
-    return tolerances;
-  }
-
-  test::Random random;
-  GuardedTensor<float, 2> x;
-  WeightBuffer weight;
-  GuardedTensor<float, 2> y;
-  std::vector<float> start;
-};
-
 class LinearParityTest : public test::ParityTest {};
 
 TEST_P(LinearParityTest, AllShapes) {
@@ -87,16 +31,18 @@ TEST_P(LinearParityTest, AllShapes) {
     for (const Output output : {Output::kStore, Output::kAdd}) {
       SCOPED_TRACE(testing::Message() << shape.num_tokens << " x " << shape.in << " x " << shape.out
                                       << ", output " << static_cast<int>(output));
-      Problem problem(GetParam().weights, shape);
-      problem.ResetY(output);
-      reference_.linear(problem.Args(output), runners_[0]->context);
+      Shape with_output = shape;
+      with_output.output = output;
+      Problem problem(GetParam().weights, with_output);
+      problem.Reset();
+      problem.Call(reference_, runners_[0]->context);
       const std::vector<float> expected = problem.y.Elements();
       const std::vector<double> tolerances = problem.Tolerances(expected);
       const std::string x_before = problem.x.Bytes();
       std::vector<float> first;
       for (const auto& runner : runners_) {
-        problem.ResetY(output);
-        table_.linear(problem.Args(output), runner->context);
+        problem.Reset();
+        table_.linear(problem.Args(), runner->context);
         const std::vector<float> actual = problem.y.Elements();
         EXPECT_TRUE(test::IsClose(actual, expected, tolerances));
         EXPECT_TRUE(problem.y.GuardsIntact());
@@ -113,12 +59,12 @@ TEST_P(LinearParityTest, ARowHasTheSameBitsInAnyBatch) {
     constexpr int64_t kTokens = 67;
     constexpr int64_t kOut = 21;
     Problem problem(GetParam().weights, {.num_tokens = kTokens, .in = in, .out = kOut});
-    problem.ResetY(Output::kStore);
-    table_.linear(problem.Args(Output::kStore), runners_[1]->context);
+    problem.Reset();
+    table_.linear(problem.Args(), runners_[1]->context);
     const std::vector<float> together = problem.y.Elements();
     for (const int64_t num_tokens : {1, 2, 3, 5}) {
       for (int64_t t = 0; t + num_tokens <= kTokens; t += num_tokens) {
-        LinearArgs args = problem.Args(Output::kStore);
+        LinearArgs args = problem.Args();
         args.x = args.x.Slice(t, num_tokens);
         args.y = args.y.Slice(t, num_tokens);
         table_.linear(args, runners_[0]->context);
@@ -133,11 +79,11 @@ TEST_P(LinearParityTest, NanAndInfinityStayInTheirRow) {
   Problem problem(GetParam().weights, {.num_tokens = 9, .in = 50, .out = 19});
   problem.x.view()(2, 49) = std::numeric_limits<float>::quiet_NaN();
   problem.x.view()(6, 0) = std::numeric_limits<float>::infinity();
-  problem.ResetY(Output::kStore);
-  reference_.linear(problem.Args(Output::kStore), runners_[0]->context);
+  problem.Reset();
+  reference_.linear(problem.Args(), runners_[0]->context);
   const std::vector<float> expected = problem.y.Elements();
-  problem.ResetY(Output::kStore);
-  table_.linear(problem.Args(Output::kStore), runners_[1]->context);
+  problem.Reset();
+  table_.linear(problem.Args(), runners_[1]->context);
   std::vector<double> tolerances(expected.size(), 1e-4);
   EXPECT_TRUE(test::IsClose(problem.y.Elements(), expected, tolerances));
   EXPECT_TRUE(std::isnan(problem.y.view()(2, 18)));
@@ -148,20 +94,20 @@ TEST_P(LinearParityTest, NanAndInfinityStayInTheirRow) {
 // large the matrix is.
 TEST_P(LinearParityTest, ExactNumbersGiveExactSums) {
   const Shape shape = {.num_tokens = 66, .in = 700, .out = 37};
-  test::Random random(7);
+  self_test::Random random(7);
   std::vector<float> values(static_cast<size_t>(shape.in * shape.out));
   for (float& value : values) {
     value = static_cast<float>(random.Below(9) - 4) / 8;
   }
   Problem problem(GetParam().weights, shape);
-  problem.weight = WeightBuffer(GetParam().weights, shape.out, shape.in, values);
+  problem.weight = self_test::WeightBuffer(GetParam().weights, shape.out, shape.in, values);
   problem.x.Fill([&] { return static_cast<float>(random.Below(17) - 8) / 4; });
-  problem.ResetY(Output::kStore);
-  reference_.linear(problem.Args(Output::kStore), runners_[0]->context);
+  problem.Reset();
+  reference_.linear(problem.Args(), runners_[0]->context);
   const std::vector<float> expected = problem.y.Elements();
   for (const auto& runner : runners_) {
-    problem.ResetY(Output::kStore);
-    table_.linear(problem.Args(Output::kStore), runner->context);
+    problem.Reset();
+    table_.linear(problem.Args(), runner->context);
     EXPECT_TRUE(test::HasSameBits(problem.y.Elements(), expected));
   }
 }

@@ -1,40 +1,13 @@
 #include "kernels/rms_norm.h"
 
+#include "kernels/self_test/rms_norm.h"
 #include "tests/support/compare.h"
 #include "tests/support/kernel_runner.h"
 
 namespace hadal {
 namespace {
 
-using test::GuardedTensor;
-
-struct Problem {
-  Problem(int64_t num_tokens, int64_t hidden_size)
-      : x(num_tokens, hidden_size), weight(hidden_size), y(num_tokens, hidden_size) {
-    test::Random random(static_cast<uint32_t>(num_tokens * 17 + hidden_size));
-    x.Fill([&] { return 3 * random.Normal(); });
-    weight.Fill([&] { return 1 + random.Normal() / 4; });
-  }
-
-  RmsNormArgs Args() const {
-    return {.x = x.input(), .weight = weight.input(), .epsilon = 1e-6F, .y = y.view()};
-  }
-
-  GuardedTensor<float, 2> x;
-  GuardedTensor<float, 1> weight;
-  GuardedTensor<float, 2> y;
-};
-
-// The mean square has a relative error of gamma(n), its terms being positive; the root halves it.
-// Division, root, the sum with epsilon and two products round once each, the result once more.
-std::vector<double> Tolerances(const std::vector<float>& expected, int64_t hidden_size) {
-  std::vector<double> tolerances;
-  for (const float value : expected) {
-    const double relative = test::Gamma(hidden_size) / 2 + 6 * test::kUnit;
-    tolerances.push_back(relative * std::abs(double{value}));
-  }
-  return tolerances;
-}
+using Problem = self_test::RmsNormProblem;
 
 class RmsNormParityTest : public test::ParityTest {};
 
@@ -51,7 +24,7 @@ TEST_P(RmsNormParityTest, AllShapes) {
         problem.y.Poison();
         table_.rms_norm(problem.Args(), runner->context);
         const std::vector<float> actual = problem.y.Elements();
-        EXPECT_TRUE(test::IsClose(actual, expected, Tolerances(expected, hidden_size)));
+        EXPECT_TRUE(test::IsClose(actual, expected, problem.Tolerances(expected)));
         EXPECT_TRUE(problem.y.GuardsIntact());
         EXPECT_TRUE(problem.x.Bytes() == x_before);
         EXPECT_TRUE(problem.weight.GuardsIntact());
@@ -92,7 +65,7 @@ TEST_P(RmsNormParityTest, SpecialNumbersStayInTheirRow) {
   reference_.rms_norm(problem.Args(), runners_[0]->context);
   const std::vector<float> expected = problem.y.Elements();
   table_.rms_norm(problem.Args(), runners_[0]->context);
-  EXPECT_TRUE(test::IsClose(problem.y.Elements(), expected, Tolerances(expected, 40)));
+  EXPECT_TRUE(test::IsClose(problem.y.Elements(), expected, problem.Tolerances(expected)));
   EXPECT_EQ(problem.y.view()(4, 7), 0.0F);
 }
 

@@ -2,17 +2,17 @@
 
 #include <array>
 
-#include "tests/support/cache_buffer.h"
+#include "kernels/self_test/cache_buffer.h"
+#include "kernels/self_test/random_mlp.h"
 #include "tests/support/kernel_runner.h"
-#include "tests/support/random_mlp.h"
 
 namespace hadal {
 namespace {
 
 class ValidateDeathTest : public testing::Test {
  protected:
-  test::WeightBuffer Weight(int64_t rows, int64_t cols) {
-    return test::WeightBuffer::MakeRandom({}, rows, cols, random_);
+  self_test::WeightBuffer Weight(int64_t rows, int64_t cols) {
+    return self_test::WeightBuffer::MakeRandom({}, rows, cols, random_);
   }
   // A view of the given extents over memory that is never touched.
   template <typename T = float, typename... Extent>
@@ -21,7 +21,7 @@ class ValidateDeathTest : public testing::Test {
   }
 
   alignas(64) std::array<std::byte, 4096> memory_ = {};
-  test::Random random_ = test::Random(5);
+  self_test::Random random_ = self_test::Random(5);
   const KernelTable table_ = test::TableOf("reference");
   test::KernelRunner runner_ = test::KernelRunner(1);
 };
@@ -57,8 +57,8 @@ TEST_F(ValidateDeathTest, Linear) {
 }
 
 TEST_F(ValidateDeathTest, MlpAndExperts) {
-  const test::RandomMlp mlp({}, 4, 6, random_);
-  const test::RandomMlp other({}, 4, 5, random_);
+  const self_test::RandomMlp mlp({}, 4, 6, random_);
+  const self_test::RandomMlp other({}, 4, 5, random_);
   MlpArgs args = {.x = View(2, 4), .weights = mlp.weights(), .y = View(2, 4)};
   Validate(args);
   args.weights.down_proj = other.weights().down_proj;
@@ -108,7 +108,7 @@ TEST_F(ValidateDeathTest, MoeRoute) {
 TEST_F(ValidateDeathTest, MlaProject) {
   const auto q_proj = Weight(2 * 6, 5);
   const auto kv_a_proj = Weight(3 + 4, 5);
-  test::CacheBuffer cache(DType::kF32, 1, 4, 7);
+  self_test::CacheBuffer cache(DType::kF32, 1, 4, 7);
   const MlaProjectArgs good = {.x = View(2, 5),
                                .weights = {.q_a_proj = {},
                                            .q_a_layernorm = {},
@@ -137,7 +137,7 @@ TEST_F(ValidateDeathTest, MlaProject) {
 
 TEST_F(ValidateDeathTest, MlaAttention) {
   const auto kv_b_proj = Weight(2 * (4 + 3), 5);
-  test::CacheBuffer cache(DType::kBf16, 1, 4, 5 + 2);
+  self_test::CacheBuffer cache(DType::kBf16, 1, 4, 5 + 2);
   const auto query_starts = View<int32_t>(2);
   query_starts(1) = 3;
   const MlaAttentionArgs good = {.q = View(3, 2, 6),

@@ -5,7 +5,7 @@
 
 #include <gtest/gtest.h>
 
-#include "tests/support/random_tensors.h"
+#include "kernels/self_test/random_tensors.h"
 
 namespace hadal {
 namespace {
@@ -31,8 +31,8 @@ struct BlockMatrix {
 
 TEST(WeightMatrixTest, WeightAtReadsEveryFormat) {
   const std::vector<float> values = {0.5F, -1, 2, 0.25F, 8, -16};
-  for (const test::WeightSpec& spec : test::AllWeightSpecs()) {
-    const test::WeightBuffer buffer(spec, 2, 3, values);
+  for (const self_test::WeightSpec& spec : self_test::AllWeightSpecs()) {
+    const self_test::WeightBuffer buffer(spec, 2, 3, values);
     for (int64_t row = 0; row < 2; ++row) {
       for (int64_t col = 0; col < 3; ++col) {
         EXPECT_EQ(WeightAt(buffer.matrix(), row, col), values[static_cast<size_t>(row * 3 + col)]);
@@ -51,9 +51,9 @@ TEST(WeightMatrixTest, BlockScalesAreLookedUpByRowAndColumn) {
 }
 
 TEST(WeightMatrixTest, RowsAreAMatrixOfTheirOwn) {
-  test::Random random(1);
-  for (const test::WeightSpec& spec : test::AllWeightSpecs()) {
-    const auto buffer = test::WeightBuffer::MakeRandom(spec, 300, 9, random);
+  self_test::Random random(1);
+  for (const self_test::WeightSpec& spec : self_test::AllWeightSpecs()) {
+    const auto buffer = self_test::WeightBuffer::MakeRandom(spec, 300, 9, random);
     const int64_t begin = spec.format == WeightFormat::kFp8Block ? 2 * spec.block_rows : 7;
     const WeightMatrix part = buffer.matrix().Rows(begin, 11);
     EXPECT_EQ(part.rows, 11);

@@ -22,7 +22,7 @@ KernelTable TableOf(const std::string& back_end) {
 std::vector<ParityCase> ParityCases() {
   std::vector<ParityCase> cases;
   for (const ParityCase& back_end : BackEndCases()) {
-    for (const WeightSpec& weights : AllWeightSpecs()) {
+    for (const self_test::WeightSpec& weights : self_test::AllWeightSpecs()) {
       cases.push_back({.back_end = back_end.back_end, .weights = weights});
     }
   }

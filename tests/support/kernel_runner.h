@@ -10,7 +10,7 @@
 #include "base/thread_pool.h"
 #include "kernels/execution_context.h"
 #include "kernels/kernel_registry.h"
-#include "tests/support/random_tensors.h"
+#include "kernels/self_test/random_tensors.h"
 
 namespace hadal::test {
 
@@ -33,7 +33,7 @@ KernelTable TableOf(const std::string& back_end);
 /// A back end and a weight format: the parameter of parity tests.
 struct ParityCase {
   std::string back_end;
-  WeightSpec weights;
+  self_test::WeightSpec weights;
 };
 
 /// Every back end of this machine except the reference, with every weight format.

@@ -4,7 +4,7 @@
 #include <complex>
 
 #include "kernels/rope.h"
-#include "tests/support/cache_buffer.h"
+#include "kernels/self_test/cache_buffer.h"
 #include "tests/support/kernel_runner.h"
 
 namespace hadal {
@@ -52,8 +52,8 @@ struct Problem {
   }
 
   const std::array<int32_t, 3> block_table = {3, 0, 2};
-  test::CacheBuffer cache;
-  test::WeightBuffer kv_b_proj;
+  self_test::CacheBuffer cache;
+  self_test::WeightBuffer kv_b_proj;
 };
 
 class AttentionFormulaTest : public testing::TestWithParam<std::string> {
@@ -120,15 +120,15 @@ TEST_P(AttentionFormulaTest, RopeTurnsInterleavedPairs) {
   constexpr float kAngleB = -1.1F;
   const std::vector<float> x = {1, 2, -3, 0.5F, 4};
   // q = (x0, x1, x2, x3, x4): nope_dim 1. kv = (x4, x1, x2, x3, x0): rank 1.
-  const test::WeightBuffer q_proj(
+  const self_test::WeightBuffer q_proj(
       {}, 5, 5, {1, 0, 0, 0, 0, 0, 1, 0, 0, 0, 0, 0, 1, 0, 0, 0, 0, 0, 1, 0, 0, 0, 0, 0, 1});
-  const test::WeightBuffer kv_a_proj(
+  const self_test::WeightBuffer kv_a_proj(
       {}, 5, 5, {0, 0, 0, 0, 1, 0, 1, 0, 0, 0, 0, 0, 1, 0, 0, 0, 0, 0, 1, 0, 1, 0, 0, 0, 0});
   const std::vector<float> norm = {3};
   const std::vector<float> cos = {std::cos(kAngleA), std::cos(kAngleB)};
   const std::vector<float> sin = {std::sin(kAngleA), std::sin(kAngleB)};
   const int64_t slot = 5;
-  test::CacheBuffer cache(DType::kF32, 2, 3, 5);
+  self_test::CacheBuffer cache(DType::kF32, 2, 3, 5);
   std::array<float, 5> q = {};
   test::KernelRunner runner(2);
   table_.mla_project(
@@ -164,13 +164,13 @@ TEST_P(AttentionFormulaTest, RopeTurnsInterleavedPairs) {
 // two ties, one up and one down, and a number between.
 TEST_P(AttentionFormulaTest, CacheRowsRoundToNearestEven) {
   const std::vector<float> x = {1 + 0x1p-8F, 1 + 0x3p-8F, -1.2345F, 0x1.8p-130F, 1};
-  const test::WeightBuffer unit(
+  const self_test::WeightBuffer unit(
       {}, 5, 5, {0, 0, 0, 0, 1, 1, 0, 0, 0, 0, 0, 1, 0, 0, 0, 0, 0, 1, 0, 0, 0, 0, 0, 1, 0});
   const std::vector<float> norm = {1};
   const std::vector<float> cos = {1, 1};
   const std::vector<float> sin = {0, 0};
   const int64_t slot = 1;
-  test::CacheBuffer cache(DType::kBf16, 1, 3, 5);
+  self_test::CacheBuffer cache(DType::kBf16, 1, 3, 5);
   std::array<float, 5> q = {};
   test::KernelRunner runner(1);
   table_.mla_project(

@@ -23,7 +23,7 @@ float Silu(float x) {
 }
 
 TEST_P(DenseFormulaTest, Embedding) {
-  const test::WeightBuffer table({}, 3, 2, {1, 2, 3, 4, 5, 6});
+  const self_test::WeightBuffer table({}, 3, 2, {1, 2, 3, 4, 5, 6});
   const std::vector<int32_t> ids = {2, 0, 2};
   std::vector<float> y(6);
   table_.embedding({.token_ids = MakeView(ids.data(), 3),
@@ -51,7 +51,7 @@ TEST_P(DenseFormulaTest, RmsNorm) {
 }
 
 TEST_P(DenseFormulaTest, LinearStoresOrAdds) {
-  const test::WeightBuffer weight({}, 3, 2, {1, 2, 3, 4, 5, 6});  // rows are outputs
+  const self_test::WeightBuffer weight({}, 3, 2, {1, 2, 3, 4, 5, 6});  // rows are outputs
   const std::vector<float> x = {1, -1, 10, 100};
   std::vector<float> y(6, 7.0F);
   LinearArgs args = {.x = MakeView(x.data(), 2, 2),
@@ -67,9 +67,9 @@ TEST_P(DenseFormulaTest, LinearStoresOrAdds) {
 
 // gate(x) = x0, up(x) = 10 x1, down = (1, -2): the residual y stays in the sum.
 TEST_P(DenseFormulaTest, MlpAddsTheGatedProduct) {
-  const test::WeightBuffer gate({}, 1, 2, {1, 0});
-  const test::WeightBuffer up({}, 1, 2, {0, 10});
-  const test::WeightBuffer down({}, 2, 1, {1, -2});
+  const self_test::WeightBuffer gate({}, 1, 2, {1, 0});
+  const self_test::WeightBuffer up({}, 1, 2, {0, 10});
+  const self_test::WeightBuffer down({}, 2, 1, {1, -2});
   const std::vector<float> x = {2, 3};
   std::vector<float> y = {100, 200};
   table_.mlp(
@@ -82,12 +82,12 @@ TEST_P(DenseFormulaTest, MlpAddsTheGatedProduct) {
 
 // Expert e has down = e + 1 and gates of 1: it gives (e + 1) silu(x) x. The weight comes after.
 TEST_P(DenseFormulaTest, ExpertsAreWeightedAfterTheirDownProjection) {
-  const test::WeightBuffer one({}, 1, 1, {1});
+  const self_test::WeightBuffer one({}, 1, 1, {1});
   const std::vector<float> downs = {1, 2, 3};
-  std::vector<test::WeightBuffer> down;
+  std::vector<self_test::WeightBuffer> down;
   std::vector<MlpWeights> experts;
   for (const float value : downs) {
-    down.emplace_back(test::WeightSpec{}, 1, 1, std::vector<float>{value});
+    down.emplace_back(self_test::WeightSpec{}, 1, 1, std::vector<float>{value});
     experts.push_back(
         {.gate_proj = one.matrix(), .up_proj = one.matrix(), .down_proj = down.back().matrix()});
   }

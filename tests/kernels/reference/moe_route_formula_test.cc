@@ -22,7 +22,7 @@ class MoeRouteFormulaTest : public testing::TestWithParam<std::string> {
  protected:
   // Routes one token whose logits are given: a single input of 1, and a gate of one column.
   Routed Route(const std::vector<float>& logits, const std::vector<float>& bias, int64_t top_k) {
-    const test::WeightBuffer gate({}, std::ssize(logits), 1, logits);
+    const self_test::WeightBuffer gate({}, std::ssize(logits), 1, logits);
     const float one = 1;
     Routed routed = {.expert_ids = std::vector<int32_t>(static_cast<size_t>(top_k)),
                      .weights = std::vector<float>(static_cast<size_t>(top_k))};

@@ -1,13 +1,13 @@
-#include "tests/support/attention_bounds.h"
+#include "kernels/self_test/attention_bounds.h"
 
 #include <algorithm>
 #include <cmath>
 #include <numeric>
 
 #include "kernels/reference/ops.h"
-#include "tests/support/compare.h"
+#include "kernels/self_test/bounds.h"
 
-namespace hadal::test {
+namespace hadal::self_test {
 namespace {
 
 using Vector = std::vector<double>;
@@ -134,4 +134,4 @@ std::vector<double> AttentionTolerances(const MlaAttentionArgs& args) {
   return all;
 }
 
-}  // namespace hadal::test
+}  // namespace hadal::self_test

@@ -1,10 +1,10 @@
-#include "tests/support/random_mlp.h"
+#include "kernels/self_test/random_mlp.h"
 
 #include <cmath>
 
-#include "tests/support/compare.h"
+#include "kernels/self_test/bounds.h"
 
-namespace hadal::test {
+namespace hadal::self_test {
 namespace {
 
 double Dot(const WeightMatrix& weight, int64_t row, std::span<const float> x) {
@@ -43,4 +43,4 @@ MlpBounds RandomMlp::BoundsFor(std::span<const float> x) const {
   return bounds;
 }
 
-}  // namespace hadal::test
+}  // namespace hadal::self_test

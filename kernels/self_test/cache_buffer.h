@@ -7,7 +7,7 @@
 
 #include "kernels/latent_cache.h"
 
-namespace hadal::test {
+namespace hadal::self_test {
 
 /// Owns a latent cache. Rows that were never set hold the guard pattern, which reads as NaN.
 class CacheBuffer {
@@ -31,4 +31,4 @@ class CacheBuffer {
   std::vector<std::byte> storage_;
 };
 
-}  // namespace hadal::test
+}  // namespace hadal::self_test

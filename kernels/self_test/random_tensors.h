@@ -15,7 +15,7 @@
 #include "base/tensor_view.h"
 #include "kernels/weight_matrix.h"
 
-namespace hadal::test {
+namespace hadal::self_test {
 
 /// A seeded source of random numbers. One thread.
 class Random {
@@ -163,4 +163,4 @@ class WeightBuffer {
   WeightMatrix matrix_;
 };
 
-}  // namespace hadal::test
+}  // namespace hadal::self_test

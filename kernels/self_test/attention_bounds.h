@@ -4,7 +4,7 @@
 
 #include "kernels/mla_attention.h"
 
-namespace hadal::test {
+namespace hadal::self_test {
 
 /// How far a float result of either form may be from the exact one: [num_tokens * num_heads *
 /// v_head_dim]. With p_s the softmax of the exact scores, u = 2^-24, L the context, U and V the two
@@ -19,4 +19,4 @@ namespace hadal::test {
 ///        (gamma(2 L) + gamma(rank) + 8 u) * |V_i| * sum_s p_s |c_s|
 std::vector<double> AttentionTolerances(const MlaAttentionArgs& args);
 
-}  // namespace hadal::test
+}  // namespace hadal::self_test

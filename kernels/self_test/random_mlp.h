@@ -4,9 +4,9 @@
 #include <vector>
 
 #include "kernels/mlp.h"
-#include "tests/support/random_tensors.h"
+#include "kernels/self_test/random_tensors.h"
 
-namespace hadal::test {
+namespace hadal::self_test {
 
 /// How far a float result of an MLP may be from the exact one, for one input row, and how large it
 /// can be. [hidden_size] each.
@@ -40,4 +40,4 @@ class RandomMlp {
   WeightBuffer down_;
 };
 
-}  // namespace hadal::test
+}  // namespace hadal::self_test

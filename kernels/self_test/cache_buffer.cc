@@ -1,11 +1,11 @@
-#include "tests/support/cache_buffer.h"
+#include "kernels/self_test/cache_buffer.h"
 
 #include <algorithm>
 
 #include "kernels/reference/ops.h"
-#include "tests/support/random_tensors.h"
+#include "kernels/self_test/random_tensors.h"
 
-namespace hadal::test {
+namespace hadal::self_test {
 
 CacheBuffer::CacheBuffer(DType dtype, int64_t num_blocks, int64_t block_size, int64_t row_width)
     : cache_{.dtype = dtype,
@@ -54,4 +54,4 @@ bool CacheBuffer::OthersUntouched(std::span<const int64_t> slots) const {
   return true;
 }
 
-}  // namespace hadal::test
+}  // namespace hadal::self_test

@@ -1,11 +1,11 @@
-#include "tests/support/random_tensors.h"
+#include "kernels/self_test/random_tensors.h"
 
 #include <cmath>
 #include <numeric>
 
 #include "base/check.h"
 
-namespace hadal::test {
+namespace hadal::self_test {
 namespace {
 
 template <typename T>
@@ -114,4 +114,4 @@ std::vector<double> WeightBuffer::Values() const {
   return values;
 }
 
-}  // namespace hadal::test
+}  // namespace hadal::self_test

@@ -1,0 +1,46 @@
+#pragma once
+
+// How far results of two implementations may be from each other.
+//
+// Tolerances come from the numbers themselves. With u = 2^-24, the float32 rounding unit, a dot
+// product of n terms summed in any order has an error below
+//
+//   gamma(n) * sum |x_i w_i|  <=  gamma(n) * |x| |w|
+//
+// by Cauchy and Schwarz, where gamma(n) = n u always, and 6 sqrt(n) u with a probability above
+// 1 - 1e-7 for each element, because rounding errors have no common sign (Higham & Mary 2019,
+// "A new approach to probabilistic rounding error analysis", theorem 2.4 with lambda = 6). Ops made
+// of several steps pass each step's error on by its derivative.
+
+#include <cstddef>
+#include <cstdint>
+#include <span>
+#include <vector>
+
+#include "kernels/weight_matrix.h"
+
+namespace hadal::self_test {
+
+inline constexpr double kUnit = 0x1p-24;
+
+/// gamma(n) above: the smaller of both bounds.
+double Gamma(int64_t n);
+
+double Norm(std::span<const float> x);
+double Norm(std::span<const double> x);
+
+/// The norm of each row of `weight`.
+std::vector<double> RowNorms(const WeightMatrix& weight);
+
+/// The element whose error is the largest share of its tolerance. The share is 0 where both are
+/// equal (as numbers, or both NaN), and infinite where one alone is NaN or infinite, or where they
+/// differ and the tolerance is 0. REQUIRES: equal sizes.
+struct WorstElement {
+  size_t index = 0;
+  double share = 0;  // at most 1: all are within their tolerances
+};
+WorstElement FindWorst(std::span<const float> actual,
+                       std::span<const float> expected,
+                       std::span<const double> tolerances);
+
+}  // namespace hadal::self_test
