@@ -25,4 +25,7 @@ absl::Status RunCommand(const ScoreOptions& options);
 /// Throughput and latency of scheduler and engine under a made-up load.
 absl::Status RunCommand(const BenchOptions& options);
 
+/// Serves a model over HTTP until it is told to stop.
+absl::Status RunCommand(const ServeOptions& options);
+
 }  // namespace hadal

@@ -10,6 +10,7 @@
 #include "base/log.h"
 #include "engine/api/sampling_params.h"
 #include "engine/model/cache_budget.h"
+#include "server/config/server_config.h"
 
 namespace hadal {
 
@@ -91,11 +92,17 @@ struct BenchOptions {
   OutputFormat format = OutputFormat::kText;
 };
 
+struct ServeOptions {
+  ServerConfig config;         // valid
+  std::string effective_yaml;  // the same as a configuration file, with the source of each value
+};
+
 using Command = std::variant<GenerateOptions,
                              InspectOptions,
                              TokenizeOptions,
                              DetokenizeOptions,
                              ScoreOptions,
-                             BenchOptions>;
+                             BenchOptions,
+                             ServeOptions>;
 
 }  // namespace hadal

@@ -84,9 +84,13 @@ Health::Check KernelCheck(const LocalExecutor& executor) {
 
 absl::Status RunCommand(const ServeOptions& options) {
   const ServerConfig& config = options.config;
-  RETURN_IF_ERROR(ValidateServerConfig(config));
   TerminationSignals signals;  // before there are threads
   SetLogLevel(config.operations.log_level);
+  std::printf("%s", options.effective_yaml.c_str());
+  std::fflush(stdout);
+  for (const std::string& warning : ConfigWarnings(config)) {
+    Log(LogLevel::kWarning, warning);
+  }
   const SteadyClock clock;
   Health health;
 
