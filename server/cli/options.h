@@ -91,11 +91,17 @@ struct BenchOptions {
   OutputFormat format = OutputFormat::kText;
 };
 
+struct DoctorOptions {
+  ModelOptions model;  // an empty folder: widths that are built in; only threads and kernels count
+  OutputFormat format = OutputFormat::kText;
+};
+
 using Command = std::variant<GenerateOptions,
                              InspectOptions,
                              TokenizeOptions,
                              DetokenizeOptions,
                              ScoreOptions,
-                             BenchOptions>;
+                             BenchOptions,
+                             DoctorOptions>;
 
 }  // namespace hadal

@@ -241,6 +241,14 @@ void AddBench(CLI::App& app, BenchOptions& options) {
   AddJsonFlag(app, options.format);
 }
 
+void AddDoctor(CLI::App& app, DoctorOptions& options) {
+  AddModelFlag(app, options.model.model);
+  app.get_option("--model")->description(
+      "Checkpoint folder whose widths to test; only config.json");
+  AddEngineFlags(app, options.model);
+  AddJsonFlag(app, options.format);
+}
+
 // Adds a subcommand that, when chosen, puts its options into `chosen`.
 template <typename Options>
 void AddCommand(CLI::App& app,
@@ -269,6 +277,7 @@ std::variant<Command, ExitCode> ParseArguments(std::span<char* const> arguments)
     AddCommand(app, "detokenize", "Show the text of tokens", &AddDetokenize, chosen);
     AddCommand(app, "score", "Log-probability of every token of a text", &AddScore, chosen);
     AddCommand(app, "bench", "Measure throughput and latency under load", &AddBench, chosen);
+    AddCommand(app, "doctor", "Test all kernels on this machine", &AddDoctor, chosen);
     try {
       app.parse(static_cast<int>(arguments.size()), arguments.data());
     } catch (const CLI::ParseError& error) {
