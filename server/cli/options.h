@@ -97,12 +97,18 @@ struct ServeOptions {
   std::string effective_yaml;  // the same as a configuration file, with the source of each value
 };
 
+struct DoctorOptions {
+  ModelOptions model;  // an empty folder: widths that are built in; only threads and kernels count
+  OutputFormat format = OutputFormat::kText;
+};
+
 using Command = std::variant<GenerateOptions,
                              InspectOptions,
                              TokenizeOptions,
                              DetokenizeOptions,
                              ScoreOptions,
                              BenchOptions,
+                             DoctorOptions,
                              ServeOptions>;
 
 }  // namespace hadal

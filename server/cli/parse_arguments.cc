@@ -334,6 +334,14 @@ absl::StatusOr<ServeOptions> Resolve(const ServeFlags& flags) {
   return ServeOptions{.config = config.config(), .effective_yaml = config.ToYaml()};
 }
 
+void AddDoctor(CLI::App& app, DoctorOptions& options) {
+  AddModelFlag(app, options.model.model);
+  app.get_option("--model")->description(
+      "Checkpoint folder whose widths to test; only config.json");
+  AddEngineFlags(app, options.model);
+  AddJsonFlag(app, options.format);
+}
+
 // Adds a subcommand that, when chosen, puts its options into `chosen`.
 template <typename Options>
 void AddCommand(CLI::App& app,
@@ -363,6 +371,7 @@ std::variant<Command, ExitCode> ParseArguments(std::span<char* const> arguments)
     AddCommand(app, "detokenize", "Show the text of tokens", &AddDetokenize, chosen);
     AddCommand(app, "score", "Log-probability of every token of a text", &AddScore, chosen);
     AddCommand(app, "bench", "Measure throughput and latency under load", &AddBench, chosen);
+    AddCommand(app, "doctor", "Test all kernels on this machine", &AddDoctor, chosen);
     AddServe(app, serve);
     try {
       app.parse(static_cast<int>(arguments.size()), arguments.data());
