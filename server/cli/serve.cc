@@ -63,8 +63,6 @@ absl::StatusOr<ServedModel> MakeServedModel(const ServerConfig& config,
                       .max_tokens = max_tokens});
 }
 
-}  // namespace
-
 // What /readyz?verbose says of the kernels.
 Health::Check KernelCheck(const LocalExecutor& executor) {
   Health::Check check = {.name = "kernels"};
