@@ -59,16 +59,15 @@ template <auto kSection, auto kMember>
 constexpr TextField Text(std::string_view (*check)(std::string_view)) {
   using M = Member<kSection, kMember>;
   return {.get = [](const C& config) -> const std::string& { return M::Of(config); },
-          .set = [](C& config, std::string value) { M::Of(config) = std::move(value); },
+          .set = [](C& config, const std::string& value) { M::Of(config) = value; },
           .check = check};
 }
 
 template <auto kSection, auto kMember>
 constexpr ListField List() {
   using M = Member<kSection, kMember>;
-  return {
-      .get = [](const C& config) -> const std::vector<std::string>& { return M::Of(config); },
-      .set = [](C& config, std::vector<std::string> value) { M::Of(config) = std::move(value); }};
+  return {.get = [](const C& config) -> const std::vector<std::string>& { return M::Of(config); },
+          .set = [](C& config, const std::vector<std::string>& value) { M::Of(config) = value; }};
 }
 
 template <auto kSection, auto kMember>

@@ -45,7 +45,7 @@ struct ExpertMetrics::Counts {
   std::vector<std::atomic<int64_t>> forgotten;  // of these, what counts for the imbalance no more
 };
 
-ExpertMetrics::ExpertMetrics(std::string model)
+ExpertMetrics::ExpertMetrics(const std::string& model)
     : model_label_(absl::StrCat("model=\"", EscapeLabel(model), "\"")) {}
 
 ExpertMetrics::~ExpertMetrics() = default;

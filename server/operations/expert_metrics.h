@@ -16,7 +16,7 @@ namespace hadal {
 /// here: the library's families of labelled metrics would take a scrape 20 ms.
 class ExpertMetrics {
  public:
-  explicit ExpertMetrics(std::string model);
+  explicit ExpertMetrics(const std::string& model);
   ExpertMetrics(const ExpertMetrics&) = delete;
   ExpertMetrics& operator=(const ExpertMetrics&) = delete;
   ~ExpertMetrics();

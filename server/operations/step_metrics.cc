@@ -1,26 +1,40 @@
 #include "server/operations/step_metrics.h"
 
 #include <algorithm>
+#include <array>
 #include <prometheus/counter.h>
 #include <prometheus/gauge.h>
 #include <prometheus/histogram.h>
+#include <span>
 #include <string>
-#include <vector>
 
 #include "engine/api/finish_reason.h"
 
 namespace hadal {
 namespace {
 
-using Bounds = std::vector<double>;
-
-const Bounds kStepTimeBounds = {.0001, .0002, .0005, .001, .002, .005, .01, .015,
-                                .02,   .03,   .05,   .075, .1,   .15,  .2,  .3,
-                                .5,    1,     2,     5,    10,   30,   60};
-const Bounds kPowersOfTwo = {
-    1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024, 2048, 4096, 8192, 16384, 32768, 65536};
-const Bounds kRatioBounds = {
-    .01, .02, .03, .04, .05, .075, .1, .15, .2, .3, .4, .5, .6, .7, .8, .9, 1};
+constexpr std::array kStepTimeBounds = {.0001, .0002, .0005, .001, .002, .005, .01, .015,
+                                        .02,   .03,   .05,   .075, .1,   .15,  .2,  .3,
+                                        .5,    1.0,   2.0,   5.0,  10.0, 30.0, 60.0};
+constexpr std::array kPowersOfTwo = {1.0,
+                                     2.0,
+                                     4.0,
+                                     8.0,
+                                     16.0,
+                                     32.0,
+                                     64.0,
+                                     128.0,
+                                     256.0,
+                                     512.0,
+                                     1024.0,
+                                     2048.0,
+                                     4096.0,
+                                     8192.0,
+                                     16384.0,
+                                     32768.0,
+                                     65536.0};
+constexpr std::array kRatioBounds = {
+    .01, .02, .03, .04, .05, .075, .1, .15, .2, .3, .4, .5, .6, .7, .8, .9, 1.0};
 
 enum BlockState : uint8_t { kFree, kCached, kUsed };
 
