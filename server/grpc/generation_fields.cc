@@ -1,7 +1,7 @@
 #include "server/grpc/generation_fields.h"
 
 #include <algorithm>
-#include <cmath>
+#include <chrono>
 #include <limits>
 #include <string>
 #include <utility>
@@ -170,6 +170,18 @@ absl::StatusOr<GenerationParams> ReadGenerationParams(const v1::GenerationParams
       "params.cache_salt", limits.max_text_bytes, "bytes", std::ssize(message.cache_salt())));
   params.cache_salt = message.cache_salt();
   return params;
+}
+
+absl::StatusOr<std::optional<Duration>> TimeLeft(std::chrono::system_clock::time_point deadline,
+                                                 std::chrono::system_clock::time_point now,
+                                                 const GenerationLimits& limits) {
+  if (deadline <= now) {
+    return DeadlineExceeded("the deadline passed before the request was read");
+  }
+  if (deadline - now >= limits.max_timeout) {
+    return std::optional<Duration>();
+  }
+  return std::optional(std::chrono::duration_cast<Duration>(deadline - now));
 }
 
 bool IsRequestId(std::string_view id) {

@@ -1,7 +1,10 @@
 #pragma once
 
+#include <chrono>
+#include <optional>
 #include <string_view>
 
+#include "base/clock.h"
 #include "base/status.h"
 #include "server/generation/generation_params.h"
 
@@ -16,6 +19,12 @@ namespace hadal {
 /// as in "params.temperature: ...".
 absl::StatusOr<GenerationParams> ReadGenerationParams(const v1::GenerationParams& message,
                                                       const GenerationLimits& limits);
+
+/// The time that the deadline of a call leaves; nothing when it has none, or one that is so far
+/// away that the server's own limit comes first. DeadlineExceeded when it has passed.
+absl::StatusOr<std::optional<Duration>> TimeLeft(std::chrono::system_clock::time_point deadline,
+                                                 std::chrono::system_clock::time_point now,
+                                                 const GenerationLimits& limits);
 
 /// Whether `id` is of 1 to 64 letters, digits, '.', '_' and '-'.
 bool IsRequestId(std::string_view id);

@@ -4,6 +4,7 @@
 #include <chrono>
 #include <google/protobuf/stubs/logging.h>
 #include <grpc/compression.h>
+#include <grpc/support/log.h>
 #include <grpcpp/ext/proto_server_reflection_plugin.h>
 #include <grpcpp/health_check_service_interface.h>
 #include <grpcpp/impl/server_builder_option.h>
@@ -19,6 +20,7 @@
 #include <absl/synchronization/mutex.h>
 
 #include "base/checked_cast.h"
+#include "base/log.h"
 #include "server/grpc/grpc_context.h"
 #include "server/grpc/inference_service.h"
 #include "server/grpc/key_check.h"
@@ -31,6 +33,14 @@ constexpr int32_t kMaxReflectionThreads = 4;  // each stream of reflection takes
 
 int Milliseconds(Duration duration) {
   return CheckedCast<int>(std::chrono::duration_cast<std::chrono::milliseconds>(duration).count());
+}
+
+// What gRPC itself has to say becomes lines of our log.
+void LogForGrpc(gpr_log_func_args* args) {
+  const LogLevel level = args->severity == GPR_LOG_SEVERITY_ERROR  ? LogLevel::kWarning
+                         : args->severity == GPR_LOG_SEVERITY_INFO ? LogLevel::kInfo
+                                                                   : LogLevel::kDebug;
+  Log(level, "grpc", {{"detail", args->message}});
 }
 
 // Linking reflection adds it to every server of the process: this leaves it to the option.
@@ -115,6 +125,7 @@ struct GrpcServer::Parts {
 absl::StatusOr<std::unique_ptr<GrpcServer>> GrpcServer::Start(Args args) {
   // Clients are told what is wrong with their messages; protobuf would say it on stderr besides.
   google::protobuf::SetLogHandler(nullptr);
+  gpr_set_log_function(LogForGrpc);
   grpc::EnableDefaultHealthCheckService(true);
   auto parts = std::make_unique<Parts>(args);
   parts->service = NewInferenceService(parts->context);

@@ -131,20 +131,6 @@ absl::StatusOr<std::string> ChooseRequestId(const Rpc& rpc, std::string request_
   return named.has_value() && IsRequestId(*named) ? *std::move(named) : FreshId();
 }
 
-// The time that the call's deadline leaves; nothing when it has none that matters.
-absl::StatusOr<std::optional<Duration>> TimeLeft(const GrpcContext& context, const Rpc& rpc) {
-  const auto deadline = rpc.deadline();
-  const auto now = std::chrono::system_clock::now();
-  if (deadline <= now) {
-    context.metrics().CountRejection(RejectReason::kDeadline);
-    return DeadlineExceeded("the deadline passed before the request was read");
-  }
-  if (deadline - now >= context.limits.max_timeout) {
-    return std::optional<Duration>();
-  }
-  return std::optional(std::chrono::duration_cast<Duration>(deadline - now));
-}
-
 absl::StatusOr<grpc::ServerWriteReactor<ByteBuffer>*> StartGeneration(
     const GrpcContext& context,
     const GenerationMethod& method,
@@ -154,7 +140,11 @@ absl::StatusOr<grpc::ServerWriteReactor<ByteBuffer>*> StartGeneration(
   // 1. Let in, read, understood.
   ASSIGN_OR_RETURN(record.tenant,
                    context.keys.Authenticate(FindMetadata(rpc, "authorization").value_or("")));
-  ASSIGN_OR_RETURN(const std::optional<Duration> time_left, TimeLeft(context, rpc));
+  const auto time_left = TimeLeft(rpc.deadline(), std::chrono::system_clock::now(), context.limits);
+  if (!time_left.ok()) {
+    context.metrics().CountRejection(RejectReason::kDeadline);
+    return time_left.status();
+  }
   constexpr int64_t kBytesPerToken = 3;  // of text, few have less
   const int64_t num_bytes = NumBytes(bytes);
   ASSIGN_OR_RETURN(Admission::Reservation reservation,
@@ -165,7 +155,7 @@ absl::StatusOr<grpc::ServerWriteReactor<ByteBuffer>*> StartGeneration(
                         .body_bytes = num_bytes}));
   ASSIGN_OR_RETURN(EncodedRequest request, method.encode(context, bytes));
   ASSIGN_OR_RETURN(record.request_id, ChooseRequestId(rpc, std::move(request.request_id)));
-  request.params.timeout = time_left;
+  request.params.timeout = *time_left;
   RETURN_IF_ERROR(reservation.Change(
       {.requests = request.params.n, .prompt_tokens = std::ssize(request.prompt.tokens)}));
   // 2. Generated and sent.
