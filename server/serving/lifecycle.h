@@ -2,7 +2,6 @@
 
 #include "base/clock.h"
 #include "server/config/server_config.h"
-#include "server/operations/health.h"
 #include "server/serving/server.h"
 
 namespace hadal {
@@ -31,7 +30,6 @@ enum class ServingEnd : int8_t {
 /// ending what is left with an error. A second signal ends everything at once.
 ServingEnd ServeUntilSignalled(const ServerConfig::Operations& config,
                                const Clock& clock,
-                               Health& health,
                                Server& server,
                                TerminationSignals& signals);
 
