@@ -23,11 +23,9 @@ constexpr size_t kWatchReadBytes = 1 << 10;
 // What is kept of requests that were sent before the response to the last one.
 constexpr size_t kMaxWatchedBytes = 16 << 10;
 
-// How long, and how much, a client may go on sending that is being left: what it sends when nobody
-// reads would make its own system throw away a response that it has not read.
+// How long, and how much, a client may go on sending that is being left.
 constexpr Duration kLingerTime = std::chrono::seconds(2);
 constexpr size_t kMaxLingerBytes = 256 << 10;
-constexpr size_t kLingerReadBytes = 16 << 10;
 
 TimePoint Now() {
   return std::chrono::steady_clock::now();
@@ -209,14 +207,14 @@ void Connection::Refuse(const HttpRefusal& refusal) {
 
 // Says that nothing more comes, and waits for the client to end as well.
 void Connection::Linger() {
-  transport_->AsyncShutdown([self = shared_from_this()](const auto&, size_t) {});
+  const auto done = std::make_shared<bool>(false);  // the connection may be closed before
+  transport_->AsyncLinger(kMaxLingerBytes, [self = shared_from_this(), done](const auto&, size_t) {
+    *done = true;
+    self->Wake();
+  });
   const TimePoint deadline = Now() + kLingerTime;
-  size_t num_dropped = input_.size();
-  TakeInput(input_.size());
-  while (num_dropped <= kMaxLingerBytes &&
-         ReadMore(kLingerReadBytes, deadline) == ReadResult::kBytes) {
-    num_dropped += input_.size();
-    TakeInput(input_.size());
+  while (!*done && !broken_ && Now() < deadline) {
+    Suspend(deadline);
   }
 }
 

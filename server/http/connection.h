@@ -9,7 +9,8 @@
 #include <string>
 #include <string_view>
 
-#include <boost/asio/steady_timer.hpp>
+#include <boost/asio/basic_waitable_timer.hpp>
+#include <boost/asio/io_context.hpp>
 
 #include "base/clock.h"
 #include "server/http/header_block.h"
@@ -97,7 +98,12 @@ class Connection : public std::enable_shared_from_this<Connection> {
   ConnectionWaker& waker() { return *waker_; }
 
  private:
-  using Yield = boost::asio::basic_yield_context<boost::asio::io_context::executor_type>;
+  using Executor = boost::asio::io_context::executor_type;
+  using Yield = boost::asio::basic_yield_context<Executor>;
+  using Timer =
+      boost::asio::basic_waitable_timer<std::chrono::steady_clock,
+                                        boost::asio::wait_traits<std::chrono::steady_clock>,
+                                        Executor>;
 
   enum class Next { kGoOn, kEnd };
   struct Completion {
@@ -128,7 +134,7 @@ class Connection : public std::enable_shared_from_this<Connection> {
   const ConnectionCount::Client client_;
   const ConnectionCount::Admission admission_;
   const std::shared_ptr<ConnectionWaker> waker_;
-  boost::asio::steady_timer timer_;  // the coroutine waits for its end or its cancelling
+  Timer timer_;  // the coroutine waits for its end or its cancelling
   Yield* yield_ = nullptr;
 
   std::string input_;
