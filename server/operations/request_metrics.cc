@@ -151,10 +151,6 @@ RequestMetrics::RequestMetrics(MetricRegistry& registry)
       slow_clients_(registry.AddCounter({.name = "hadal_slow_client_aborts_total",
                                          .help = "Clients cut off because they took nothing."},
                                         {})),
-      unknown_tools_(registry.AddCounter(
-          {.name = "hadal_unknown_tool_calls_total",
-           .help = "Calls that the model made of functions it was not offered."},
-          {})),
       connections_(registry.AddGauge({.name = "hadal_connections_open",
                                       .help = "Connections of clients.",
                                       .scope = MetricScope::kServer},
@@ -216,10 +212,6 @@ void RequestMetrics::CountDisconnect() {
 
 void RequestMetrics::CountSlowClient() {
   slow_clients_.Increment();
-}
-
-void RequestMetrics::CountUnknownTool() {
-  unknown_tools_.Increment();
 }
 
 void RequestMetrics::ChangeConnections(int64_t change) {

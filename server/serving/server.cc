@@ -87,14 +87,19 @@ absl::StatusOr<std::unique_ptr<Server>> Server::Start(Args args) {
   auto parts = std::make_unique<Parts>(args, std::move(keys), AdmissionLimits(config));
 
   // 1. The loop around the executor, and who watches it. There is no step before there are clients.
-  ASSIGN_OR_RETURN(parts->loop,
-                   SchedulerLoop::Create({.limits = limits,
-                                          .executor = args.executor,
-                                          .clock = args.clock,
-                                          .observe = [parts = parts.get()](const StepReport& step) {
-                                            parts->args.metrics.ObserveStep(step);
-                                            parts->watchdog->ObserveStep(step.step_time);
-                                          }}));
+  ASSIGN_OR_RETURN(
+      parts->loop,
+      SchedulerLoop::Create(
+          {.limits = limits,
+           .executor = args.executor,
+           .clock = args.clock,
+           .observe =
+               [parts = parts.get()](const StepReport& step) {
+                 parts->args.metrics.ObserveStep(step);
+                 parts->watchdog->ObserveStep(step.step_time);
+               },
+           .observe_idle = [&metrics = args.metrics](
+                               const SchedulerCounts& counts) { metrics.ObserveIdle(counts); }}));
   parts->watchdog = Watchdog::Start(
       {.heartbeat = [parts = parts.get()] { return parts->loop->heartbeat(); },
        .clock = args.clock,
