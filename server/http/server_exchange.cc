@@ -51,7 +51,10 @@ absl::Status ServerExchange::ReadSized(const std::function<absl::Status(int64_t)
   if (length > limits.max_body_bytes) {
     return OutOfRange("the body has %d bytes, and %d are allowed", length, limits.max_body_bytes);
   }
-  RETURN_IF_ERROR(reserve(length));
+  if (absl::Status status = reserve(length); !status.ok()) {
+    body_ = Body::kUnread;  // none of it was taken, so a next request can follow
+    return status;
+  }
   RETURN_IF_ERROR(Continue());
   const auto size = static_cast<size_t>(length);
   body.reserve(size);

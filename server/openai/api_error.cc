@@ -98,9 +98,13 @@ constexpr HttpRow kHttpRows[] = {
     {"method_not_allowed", 405, Retry::kNever},
     {"request_timeout", 408, Retry::kMay},
     {"request_too_large", 413, Retry::kNever},
+    {"uri_too_long", 414, Retry::kNever},
     {"unsupported_media_type", 415, Retry::kNever},
+    {"expectation_failed", 417, Retry::kNever},
     {"headers_too_large", 431, Retry::kNever},
+    {"client_closed_request", 499, Retry::kNever},
     {"internal_error", 500, Retry::kNever},
+    {"not_implemented", 501, Retry::kNever},
     {"unavailable", 503, Retry::kMay},
     {"http_version_not_supported", 505, Retry::kNever},
 };

@@ -37,8 +37,9 @@ struct ApiError {
 ApiError ApiErrorOf(const absl::Status& status);
 
 /// One that only HTTP knows: 400 bad_request, 403 forbidden, 404 not_found, 405 method_not_allowed,
-/// 408 request_timeout, 413 request_too_large, 415 unsupported_media_type, 431 headers_too_large,
-/// 500 internal_error, 503 unavailable, 505 http_version_not_supported; others have no code. After
+/// 408 request_timeout, 413 request_too_large, 414 uri_too_long, 415 unsupported_media_type,
+/// 417 expectation_failed, 431 headers_too_large, 499 client_closed_request, 500 internal_error,
+/// 501 not_implemented, 503 unavailable, 505 http_version_not_supported; others have no code. After
 /// 408 and 503 it may be tried again.
 ApiError ApiErrorOf(int32_t http_status, std::string_view message);
 

@@ -41,10 +41,10 @@ absl::StatusOr<std::string> Tokenize(const OpenAiContext& context, std::string_v
 
 absl::StatusOr<std::string> Detokenize(const OpenAiContext& context, std::string_view body) {
   ASSIGN_OR_RETURN(const boost::json::value json, ParseJson(body));
-  ASSIGN_OR_RETURN(DetokenizeCall call, ReadDetokenizeCall(json, context.limits));
+  ASSIGN_OR_RETURN(const DetokenizeCall call, ReadDetokenizeCall(json, context.limits));
   RETURN_IF_ERROR(context.model().CheckName(call.model));
-  ASSIGN_OR_RETURN(const Prompt prompt, context.model().TakeIds(std::move(call.tokens)));
-  return DetokenizeJson(Decode(context.model().tokenizer(), prompt.tokens, SpecialTokens::kShow));
+  RETURN_IF_ERROR(context.model().CheckIds("tokens", call.tokens));
+  return DetokenizeJson(Decode(context.model().tokenizer(), call.tokens, SpecialTokens::kShow));
 }
 
 template <typename Work>

@@ -114,7 +114,10 @@ absl::StatusOr<std::unique_ptr<Server>> Server::Start(Args args) {
   const ServerConfig& config = args.config;
   RETURN_IF_ERROR(ValidateServerConfig(config));
   ASSIGN_OR_RETURN(ApiKeys keys, ReadApiKeys(config.security));
-  const Limits limits = SchedulerLimits(config, args.limits);
+  Limits limits = SchedulerLimits(config, args.limits);
+  // A request may name so many, and those of the model end its answer besides.
+  limits.max_stop_token_ids =
+      RequestLimits(config).max_stop_token_ids + std::ssize(args.model.answer_ends());
   auto parts = std::make_unique<Parts>(args, std::move(keys), AdmissionLimits(config));
 
   // 1. The loop around the executor, and who watches it. There is no step before there are clients.

@@ -11,6 +11,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "server/operations/request_counts.h"
 #include "tests/server/operations/metric_text.h"
 #include "tests/support/test_folder.h"
 
@@ -153,12 +154,23 @@ TEST_F(ServerMetricsTest, RequestsCountInClosedSets) {
   EXPECT_EQ(count("other", "other", "other"), 1000);
 }
 
+TEST_F(ServerMetricsTest, EveryRouteIsCounted) {
+  for (int i = 0; i <= static_cast<int>(RouteName::kOther); ++i) {
+    const auto route = static_cast<RouteName>(i);
+    metrics_->CountRequest(route, 505, "");
+    EXPECT_EQ(Value("hadal_requests_total",
+                    {{"route", std::string(NameOf(route))}, {"code", "505"}}),
+              1)
+        << i;
+  }
+}
+
 TEST_F(ServerMetricsTest, EveryRouteHasItsName) {
   std::set<std::string_view> names;
   for (int i = 0; i <= static_cast<int>(RouteName::kOther); ++i) {
     names.insert(NameOf(static_cast<RouteName>(i)));
   }
-  EXPECT_EQ(names.size(), 9U);
+  EXPECT_EQ(names.size(), RequestCounts::kNumRoutes);
   EXPECT_FALSE(names.contains(""));
 }
 
