@@ -25,7 +25,7 @@ class RequestCounts final : public prometheus::Collectable {
 
   [[nodiscard]] std::vector<prometheus::MetricFamily> Collect() const override;
 
-  static constexpr size_t kNumRoutes = 9;
+  static constexpr size_t kNumRoutes = static_cast<size_t>(RouteName::kOther) + 1;
   static constexpr size_t kNumStatuses = 19;
   static constexpr size_t kNumFinishReasons = 9;
 
