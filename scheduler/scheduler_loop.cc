@@ -1,5 +1,6 @@
 #include "scheduler/scheduler_loop.h"
 
+#include <algorithm>
 #include <pthread.h>
 #include <utility>
 #include <variant>
@@ -26,6 +27,7 @@ SchedulerLoop::SchedulerLoop(Args args)
       executor_(args.executor),
       clock_(args.clock),
       observe_(std::move(args.observe)),
+      observe_idle_(std::move(args.observe_idle)),
       mailbox_(limits_),
       beat_(2 * clock_.Now().time_since_epoch().count()),
       scheduler_(limits_),
@@ -85,8 +87,11 @@ bool SchedulerLoop::RunOnce() {
     RunStep(plan, begin);
     return true;
   }
-  Deliver();
   CHECK(scheduler_.idle());
+  if (observe_idle_ != nullptr) {
+    observe_idle_(scheduler_.counts());
+  }
+  Deliver();
   if (draining_) {
     mailbox_.FinishDrain();
   }
@@ -127,6 +132,7 @@ void SchedulerLoop::RunStep(const StepPlan& plan, TimePoint begin) {
                         report.num_tokens,
                         status.ToString()));
   } else {
+    report.num_not_finite = std::ranges::count(output_.health, RowHealth::kNotFinite);
     report.forward_time = output_.forward_time;
     report.sample_time = output_.sample_time;
     report.stats = &output_.stats;

@@ -30,6 +30,7 @@ struct StepReport {
   Duration step_time{};  // from Plan to the end of Apply
   int64_t num_tokens = 0;
   int64_t num_sequences = 0;
+  int64_t num_not_finite = 0;  // of the sequences: their numbers were not finite
   bool failed = false;
   SchedulerCounts counts;
   const StepStats* stats =
@@ -61,6 +62,9 @@ class SchedulerLoop {
     const Clock& clock;
     std::function<void(const StepReport&)>
         observe;  // on the loop's thread after each step; or null
+    std::function<void(const SchedulerCounts&)> observe_idle{};  // likewise whenever no request is
+                                                                 // live any more: the last may end
+                                                                 // without a step
   };
 
   /// Starts the thread. Borrows executor and clock. InvalidArgument for bad limits.
@@ -116,6 +120,7 @@ class SchedulerLoop {
   Executor& executor_;
   const Clock& clock_;
   const std::function<void(const StepReport&)> observe_;
+  const std::function<void(const SchedulerCounts&)> observe_idle_;
   Mailbox mailbox_;
 
   // Written by the loop's thread, read by any. `beat_` has the time since the clock's epoch, times

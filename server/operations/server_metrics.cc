@@ -67,6 +67,7 @@ class PrometheusMetrics final : public ServerMetrics {
   void ObserveReactorStall(Duration delay) override { requests_.ObserveReactorStall(delay); }
 
   void ObserveStep(const StepReport& report) override { steps_.ObserveStep(report); }
+  void ObserveIdle(const SchedulerCounts& counts) override { steps_.ObserveIdle(counts); }
   void ObserveStats(const StepStatsView& stats) override {
     steps_.ObserveStats(stats);
     experts_.Observe(stats.expert_tokens);

@@ -121,8 +121,11 @@ class ServerMetrics {
   virtual void ChangeConnections(int64_t change) = 0;
   virtual void ObserveReactorStall(Duration delay) = 0;
 
-  // The engine. The scheduler's thread alone calls the first two.
+  // The engine. The scheduler's thread alone calls the first three.
   virtual void ObserveStep(const StepReport& report) = 0;
+
+  /// How things stand when no request is live.
+  virtual void ObserveIdle(const SchedulerCounts& counts) = 0;
 
   /// REQUIRES: SetExperts was called, and expert_tokens have its shape or are empty.
   virtual void ObserveStats(const StepStatsView& stats) = 0;

@@ -203,9 +203,18 @@ void StepMetrics::ObserveStep(const StepReport& report) {
   if (report.failed) {
     step_failures_.Increment();
   }
-  SetGauges(report.counts);
-  AddTotals(report.counts);
-  last_ = report.counts;
+  numerical_errors_.Increment(static_cast<double>(report.num_not_finite));
+  ObserveCounts(report.counts);
+}
+
+void StepMetrics::ObserveIdle(const SchedulerCounts& counts) {
+  ObserveCounts(counts);
+}
+
+void StepMetrics::ObserveCounts(const SchedulerCounts& counts) {
+  SetGauges(counts);
+  AddTotals(counts);
+  last_ = counts;
 }
 
 void StepMetrics::SetGauges(const SchedulerCounts& counts) {
@@ -247,7 +256,6 @@ void StepMetrics::ObserveStats(const StepStatsView& stats) {
   }
   drafted_tokens_.Increment(static_cast<double>(stats.drafted_tokens));
   accepted_tokens_.Increment(static_cast<double>(stats.accepted_tokens));
-  numerical_errors_.Increment(static_cast<double>(stats.num_not_finite));
 }
 
 void StepMetrics::CountWatchdogTrip() {

@@ -17,7 +17,6 @@ struct StepStatsView {
   int64_t context_tokens = 0;   // rows that they could have; the same for dense attention
   int64_t drafted_tokens = 0;
   int64_t accepted_tokens = 0;  // of these
-  int64_t num_not_finite = 0;   // sequences that ended because their numbers were not finite
 };
 
 }  // namespace hadal
