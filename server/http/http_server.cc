@@ -144,8 +144,12 @@ void AsioHttpServer::BeginDrain() {
 }
 
 void AsioHttpServer::StopAccepting() {
+  if (!state_.accepting.exchange(false)) {
+    return;
+  }
   state_.connections.Close();
   asio::post(threads_.front()->context(), [this] { listener_->Close(); });
+  ForEachConnection([](Connection& connection) { connection.Wake(); });
 }
 
 void AsioHttpServer::NotifyAll() {

@@ -6,6 +6,8 @@
 #include <utility>
 
 #include <absl/strings/str_format.h>
+#include <absl/time/clock.h>
+#include <absl/time/time.h>
 
 #include "base/checked_cast.h"
 #include "base/thread_pool.h"
@@ -25,6 +27,7 @@ namespace {
 
 constexpr int32_t kMaxIoThreads = 8;
 constexpr int32_t kCpusPerIoThread = 8;  // the others compute
+constexpr absl::Duration kStepPollInterval = absl::Milliseconds(5);
 
 int32_t NumIoThreads(const ServerConfig& config) {
   if (config.http.threads > 0) {
@@ -84,14 +87,19 @@ absl::StatusOr<std::unique_ptr<Server>> Server::Start(Args args) {
   auto parts = std::make_unique<Parts>(args, std::move(keys), AdmissionLimits(config));
 
   // 1. The loop around the executor, and who watches it. There is no step before there are clients.
-  ASSIGN_OR_RETURN(parts->loop,
-                   SchedulerLoop::Create({.limits = limits,
-                                          .executor = args.executor,
-                                          .clock = args.clock,
-                                          .observe = [parts = parts.get()](const StepReport& step) {
-                                            parts->args.metrics.ObserveStep(step);
-                                            parts->watchdog->ObserveStep(step.step_time);
-                                          }}));
+  ASSIGN_OR_RETURN(
+      parts->loop,
+      SchedulerLoop::Create(
+          {.limits = limits,
+           .executor = args.executor,
+           .clock = args.clock,
+           .observe =
+               [parts = parts.get()](const StepReport& step) {
+                 parts->args.metrics.ObserveStep(step);
+                 parts->watchdog->ObserveStep(step.step_time);
+               },
+           .observe_idle = [&metrics = args.metrics](
+                               const SchedulerCounts& counts) { metrics.ObserveIdle(counts); }}));
   parts->watchdog = Watchdog::Start(
       {.heartbeat = [parts = parts.get()] { return parts->loop->heartbeat(); },
        .clock = args.clock,
@@ -157,12 +165,31 @@ void Server::BeginDrain() {
 }
 
 bool Server::WaitUntilIdle(TimePoint deadline) {
+  if (parts_->args.health.phase() >= ServerPhase::kDraining &&
+      parts_->admission.held().requests == 0) {
+    parts_->http->StopAccepting();
+  }
   return parts_->http->WaitUntilIdle(deadline);
 }
 
 void Server::Abort() {
   parts_->args.health.SetPhase(ServerPhase::kAborting);
   parts_->http->NotifyAll();
+}
+
+bool Server::WaitForStep(TimePoint deadline) const {
+  const Clock& clock = parts_->args.clock;
+  const TimePoint begin = clock.Now();
+  while (true) {
+    const Heartbeat heartbeat = parts_->loop->heartbeat();
+    if (!heartbeat.in_step || heartbeat.since > begin) {
+      return true;
+    }
+    if (clock.Now() >= deadline) {
+      return false;
+    }
+    absl::SleepFor(kStepPollInterval);
+  }
 }
 
 }  // namespace hadal
