@@ -138,13 +138,15 @@ Connection::Next Connection::Handshake() {
   return completion.error ? Next::kEnd : Next::kGoOn;
 }
 
-// A new connection gets its first request answered even when the server is draining.
+// A new connection gets its first request answered even when the server is draining, as long as it
+// takes connections at all.
 Connection::Next Connection::AwaitFirstByte() {
   const HttpLimits& limits = state_.args.limits;
   const bool is_first = num_requests_ == 0;
   const TimePoint deadline = Now() + (is_first ? limits.header_timeout : limits.idle_timeout);
   while (input_.empty()) {
-    if (peer_gone_ || broken_ || Now() >= deadline || (!is_first && state_.draining)) {
+    const bool may_begin = is_first ? state_.accepting.load() : !state_.draining;
+    if (peer_gone_ || broken_ || Now() >= deadline || !may_begin) {
       return Next::kEnd;
     }
     StartRead(kHeadReadBytes);

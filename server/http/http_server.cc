@@ -150,8 +150,12 @@ void AsioHttpServer::BeginDrain() {
 }
 
 void AsioHttpServer::StopAccepting() {
+  if (!state_.accepting.exchange(false)) {
+    return;
+  }
   state_.connections.Close();
   threads_.front()->Post([this] { listener_.Close(); });
+  ForEachConnection([](Connection& connection) { connection.Wake(); });
 }
 
 void AsioHttpServer::NotifyAll() {

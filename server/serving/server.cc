@@ -8,6 +8,8 @@
 #include <absl/base/thread_annotations.h>
 #include <absl/strings/str_format.h>
 #include <absl/synchronization/mutex.h>
+#include <absl/time/clock.h>
+#include <absl/time/time.h>
 
 #include "base/checked_cast.h"
 #include "base/thread_pool.h"
@@ -28,6 +30,7 @@ namespace {
 
 constexpr int32_t kMaxIoThreads = 8;
 constexpr int32_t kCpusPerIoThread = 8;  // the others compute
+constexpr absl::Duration kStepPollInterval = absl::Milliseconds(5);
 
 int32_t NumIoThreads(const ServerConfig& config) {
   if (config.http.threads > 0) {
@@ -226,6 +229,10 @@ void Server::BeginDrain() {
 }
 
 bool Server::WaitUntilIdle(TimePoint deadline) {
+  if (parts_->args.health.phase() >= ServerPhase::kDraining &&
+      parts_->admission.held().requests == 0) {
+    parts_->http->StopAccepting();
+  }
   const bool http_is_idle = parts_->http->WaitUntilIdle(deadline);
   return (parts_->grpc == nullptr || parts_->grpc->WaitUntilIdle(deadline)) && http_is_idle;
 }
@@ -233,6 +240,21 @@ bool Server::WaitUntilIdle(TimePoint deadline) {
 void Server::Abort() {
   parts_->args.health.SetPhase(ServerPhase::kAborting);
   parts_->NotifyAll();
+}
+
+bool Server::WaitForStep(TimePoint deadline) const {
+  const Clock& clock = parts_->args.clock;
+  const TimePoint begin = clock.Now();
+  while (true) {
+    const Heartbeat heartbeat = parts_->loop->heartbeat();
+    if (!heartbeat.in_step || heartbeat.since > begin) {
+      return true;
+    }
+    if (clock.Now() >= deadline) {
+      return false;
+    }
+    absl::SleepFor(kStepPollInterval);
+  }
 }
 
 }  // namespace hadal

@@ -24,6 +24,7 @@ namespace hadal {
 ///   server->BeginDrain();              // new requests get 503
 ///   server->WaitUntilIdle(deadline);   // those taken are finished
 ///   server->Abort();                   // what is left ends with an error at once
+///   server->WaitForStep(deadline);     // else the next line waits for the step
 ///   server.reset();
 class Server {
  public:
@@ -57,10 +58,16 @@ class Server {
   void BeginDrain();
 
   /// Waits until no request and no busy connection is left, or until `deadline`; whether none is.
+  /// When draining, takes no more connections once no request is left, so that those who only come
+  /// to be refused do not hold up the end.
   bool WaitUntilIdle(TimePoint deadline);
 
   /// The phase becomes kAborting: whoever waits for an answer gets an error. Any thread.
   void Abort();
+
+  /// Waits until the step that is under way, if one is, has ended, or until `deadline`; whether it
+  /// has. Any thread.
+  [[nodiscard]] bool WaitForStep(TimePoint deadline) const;
 
  private:
   struct Parts;

@@ -346,12 +346,15 @@ TEST(HttpServer, StopAcceptingRefusesNewConnections) {
   TestServer server(Hello);
   RawClient client(server.port());
   EXPECT_EQ(client.Call(Get("/a")).status, 200);
+  RawClient silent(server.port());
+  server.Await("opened", 2);
   server.server().StopAccepting();
+  EXPECT_EQ(silent.ReadToEnd(), "");
   // What connects until the socket is closed ends without an answer.
   while (RawClient(server.port()).connected()) {
   }
   EXPECT_EQ(client.Call(Get("/a")).status, 200);
-  EXPECT_EQ(server.CountOf("opened"), 1);
+  EXPECT_EQ(server.CountOf("opened"), 2);
 }
 
 TEST(HttpServer, TheEndCutsOffWhatIsLeft) {
