@@ -1,5 +1,6 @@
 #include "scheduler/scheduler_loop.h"
 
+#include <algorithm>
 #include <pthread.h>
 #include <utility>
 #include <variant>
@@ -26,6 +27,7 @@ SchedulerLoop::SchedulerLoop(Args args)
       executor_(args.executor),
       clock_(args.clock),
       observe_(std::move(args.observe)),
+      observe_idle_(std::move(args.observe_idle)),
       mailbox_(limits_),
       beat_(2 * clock_.Now().time_since_epoch().count()),
       scheduler_(limits_),
@@ -87,6 +89,9 @@ bool SchedulerLoop::RunOnce() {
   }
   Deliver();
   CHECK(scheduler_.idle());
+  if (observe_idle_ != nullptr) {
+    observe_idle_(scheduler_.counts());
+  }
   if (draining_) {
     mailbox_.FinishDrain();
   }
@@ -129,6 +134,8 @@ void SchedulerLoop::RunStep(const StepPlan& plan, TimePoint begin) {
   } else {
     report.forward_time = output_.forward_time;
     report.sample_time = output_.sample_time;
+    report.num_not_finite =
+        std::count(output_.health.begin(), output_.health.end(), RowHealth::kNotFinite);
     report.stats = &output_.stats;
   }
   if (observe_ != nullptr) {

@@ -31,6 +31,7 @@ struct StepReport {
   int64_t num_tokens = 0;
   int64_t num_sequences = 0;
   bool failed = false;
+  int64_t num_not_finite = 0;  // sequences whose numbers were not finite
   SchedulerCounts counts;
   const StepStats* stats =
       nullptr;  // the executor's; valid until `observe` returns; null if failed
@@ -61,6 +62,8 @@ class SchedulerLoop {
     const Clock& clock;
     std::function<void(const StepReport&)>
         observe;  // on the loop's thread after each step; or null
+    std::function<void(const SchedulerCounts&)> observe_idle =
+        nullptr;  // likewise, when nothing is left to do
   };
 
   /// Starts the thread. Borrows executor and clock. InvalidArgument for bad limits.
@@ -116,6 +119,7 @@ class SchedulerLoop {
   Executor& executor_;
   const Clock& clock_;
   const std::function<void(const StepReport&)> observe_;
+  const std::function<void(const SchedulerCounts&)> observe_idle_;
   Mailbox mailbox_;
 
   // Written by the loop's thread, read by any. `beat_` has the time since the clock's epoch, times

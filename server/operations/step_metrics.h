@@ -19,7 +19,7 @@ enum class StepKind : int8_t {
 /// `num_generated`: tokens that the step generated.
 StepKind KindOf(const StepReport& report, int64_t num_generated);
 
-/// Metrics about the engine's steps, the cache and the queue. ObserveStep and ObserveStats belong
+/// Metrics about the engine's steps, the cache and the queue. ObserveStep and ObserveIdle belong
 /// to the scheduler's thread; the others to any.
 class StepMetrics {
  public:
@@ -32,7 +32,7 @@ class StepMetrics {
   void SetLoadTime(Duration duration);
   void SetMoment(const ServerMoment& moment);
   void ObserveStep(const StepReport& report);
-  void ObserveStats(const StepStatsView& stats);
+  void ObserveIdle(const SchedulerCounts& counts);
   void CountWatchdogTrip();
 
  private:
@@ -43,6 +43,7 @@ class StepMetrics {
 
   void SetGauges(const SchedulerCounts& counts);
   void AddTotals(const SchedulerCounts& counts);
+  void AddStats(const StepStats& stats);
 
   MetricRegistry& registry_;
   SchedulerCounts last_;  // of the step before
@@ -72,8 +73,6 @@ class StepMetrics {
   prometheus::Counter& bytes_;
   prometheus::Histogram& active_parameters_;
   prometheus::Histogram& attended_tokens_;
-  prometheus::Counter& drafted_tokens_;
-  prometheus::Counter& accepted_tokens_;
   prometheus::Counter& numerical_errors_;
 };
 

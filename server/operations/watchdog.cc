@@ -37,12 +37,16 @@ class ThreadedWatchdog final : public Watchdog {
   ThreadedWatchdog(const ThreadedWatchdog&) = delete;
   ThreadedWatchdog& operator=(const ThreadedWatchdog&) = delete;
 
-  ~ThreadedWatchdog() override {
+  ~ThreadedWatchdog() override { ThreadedWatchdog::Stop(); }
+
+  void Stop() override {
     {
       const absl::MutexLock lock(&mutex_);
       stopping_ = true;
     }
-    thread_.join();
+    if (thread_.joinable()) {
+      thread_.join();
+    }
   }
 
   void ObserveStep(Duration step_time) override {

@@ -16,7 +16,7 @@ namespace hadal {
 ///   const auto watchdog = Watchdog::Start({.heartbeat = [&] { return loop.heartbeat(); }, ...});
 ///   ...                                          // watchdog->ObserveStep(report.step_time)
 ///
-/// Destruction joins the thread, so it must not happen inside `on_stuck`.
+/// Destruction stops it.
 class Watchdog {
  public:
   struct Args {
@@ -33,6 +33,10 @@ class Watchdog {
 
   /// A step ended that took `step_time`. One thread at a time, that of the loop; never waits.
   virtual void ObserveStep(Duration step_time) = 0;
+
+  /// Looks no more: joins the thread, after which `heartbeat` is not called. Idempotent; not from
+  /// inside `on_stuck`.
+  virtual void Stop() = 0;
 
  protected:
   Watchdog() = default;

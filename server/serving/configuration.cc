@@ -10,10 +10,6 @@ namespace {
 
 constexpr size_t kMaxKeysFileBytes = 1 << 20;
 
-bool IsLoopback(std::string_view host) {
-  return host == "localhost" || host == "::1" || host.starts_with("127.");
-}
-
 }  // namespace
 
 Duration SecondsToDuration(double seconds) {
@@ -94,7 +90,7 @@ std::optional<HttpServer::Tls> TlsOf(const ServerConfig::Http& http) {
 // Only who listens for this machine alone can be mistaken for another server by a browser on it.
 BrowserRules BrowserRulesOf(const ServerConfig::Http& http, std::string_view host) {
   return {.allowed_origins = http.allowed_origins,
-          .checks_host = IsLoopback(host),
+          .checks_host = IsLoopback(std::string(host)),
           .allowed_hosts = http.allowed_hosts};
 }
 

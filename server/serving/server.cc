@@ -59,7 +59,7 @@ struct Server::Parts {
   Args args;
   ApiKeys keys;
   Admission admission;
-  std::unique_ptr<Watchdog> watchdog;
+  std::unique_ptr<Watchdog> watchdog;  // told of steps by the loop, whose heartbeat it hears
   std::unique_ptr<SchedulerLoop> loop;
   std::optional<GenerationContext> generation;
   std::optional<OpenAiContext> openai;
@@ -83,14 +83,29 @@ absl::StatusOr<std::unique_ptr<Server>> Server::Start(Args args) {
   const Limits limits = SchedulerLimits(config, args.limits);
   auto parts = std::make_unique<Parts>(args, std::move(keys), AdmissionLimits(config));
 
-  // 1. The loop around the executor, watched from its first step on.
-  ASSIGN_OR_RETURN(parts->loop,
-                   SchedulerLoop::Create({.limits = limits,
-                                          .executor = args.executor,
-                                          .clock = args.clock,
-                                          .observe = [parts = parts.get()](const StepReport& step) {
-                                            parts->args.metrics.ObserveStep(step);
-                                          }}));
+  // 1. The loop around the executor, and who watches it. There is no step before there are clients.
+  ASSIGN_OR_RETURN(
+      parts->loop,
+      SchedulerLoop::Create(
+          {.limits = limits,
+           .executor = args.executor,
+           .clock = args.clock,
+           .observe =
+               [parts = parts.get()](const StepReport& step) {
+                 parts->args.metrics.ObserveStep(step);
+                 parts->watchdog->ObserveStep(step.step_time);
+               },
+           .observe_idle = [&metrics = args.metrics](
+                               const SchedulerCounts& counts) { metrics.ObserveIdle(counts); }}));
+  parts->watchdog = Watchdog::Start(
+      {.heartbeat = [parts = parts.get()] { return parts->loop->heartbeat(); },
+       .clock = args.clock,
+       .patience = SecondsToDuration(config.operations.watchdog_timeout),
+       .on_stuck = [parts = parts.get()](Duration step_age) { parts->EndStuck(step_age); }});
+  args.metrics.SetMoment([parts = parts.get()] {
+    return ServerMoment{.step_age = parts->args.clock.Now() - parts->loop->heartbeat().since,
+                        .queue_prefill_tokens = parts->admission.held().prompt_tokens};
+  });
   // 2. What requests need.
   parts->generation.emplace(args.model,
                             *parts->loop,
@@ -125,11 +140,6 @@ absl::StatusOr<std::unique_ptr<Server>> Server::Start(Args args) {
   http.tls = TlsOf(config.http);
   http.observer = Observe(args.metrics);
   ASSIGN_OR_RETURN(parts->http, HttpServer::Start(std::move(http)));
-  parts->watchdog = Watchdog::Start(
-      {.heartbeat = [parts = parts.get()] { return parts->loop->heartbeat(); },
-       .clock = args.clock,
-       .patience = SecondsToDuration(config.operations.watchdog_timeout),
-       .on_stuck = [parts = parts.get()](Duration step_age) { parts->EndStuck(step_age); }});
   return std::unique_ptr<Server>(new Server(std::move(parts)));
 }
 
@@ -138,6 +148,8 @@ Server::Server(std::unique_ptr<Parts> parts) : parts_(std::move(parts)) {}
 // The listener goes first: its connections use all else.
 Server::~Server() {
   parts_->http.reset();
+  parts_->args.metrics.SetMoment(nullptr);
+  parts_->watchdog->Stop();
 }
 
 uint16_t Server::port() const {

@@ -48,8 +48,8 @@ AnswerParser::AnswerParser(const Tokenizer& tokenizer, ChatFormat format, Prompt
   if (format != ChatFormat::kV2) {
     markers_[kMarkCallsBegin] = tokenizer.FindAddedToken(kToolCallsBegin);
     markers_[kMarkCallsEnd] = tokenizer.FindAddedToken(kToolCallsEnd);
-    markers_[kMarkCallBegin] = tokenizer.FindAddedToken(kToolCallBegin);
-    markers_[kMarkCallEnd] = tokenizer.FindAddedToken(kToolCallEnd);
+    markers_[kMarkCallBegin] = tokenizer.FindAddedToken(kToolCallBeginToken);
+    markers_[kMarkCallEnd] = tokenizer.FindAddedToken(kToolCallEndToken);
     markers_[kMarkSeparator] = tokenizer.FindAddedToken(kToolSeparator);
   }
 }

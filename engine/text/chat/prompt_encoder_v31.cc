@@ -27,11 +27,11 @@ void AppendToolDefinitions(std::span<const Tool> tools, PromptBuilder& prompt) {
   }
   prompt.AddText("IMPORTANT: ALWAYS adhere to this exact format for tool use:\n");
   prompt.AddToken(kToolCallsBegin);
-  prompt.AddToken(kToolCallBegin);
+  prompt.AddToken(kToolCallBeginToken);
   prompt.AddText("tool_call_name");
   prompt.AddToken(kToolSeparator);
   prompt.AddText("tool_call_arguments");
-  prompt.AddToken(kToolCallEnd);
+  prompt.AddToken(kToolCallEndToken);
   prompt.AddText("{additional_tool_calls}");
   prompt.AddToken(kToolCallsEnd);
   prompt.AddText(
@@ -45,11 +45,11 @@ void AppendToolDefinitions(std::span<const Tool> tools, PromptBuilder& prompt) {
 void AppendCalls(std::span<const ToolCall> calls, PromptBuilder& prompt) {
   prompt.AddToken(kToolCallsBegin);
   for (const ToolCall& call : calls) {
-    prompt.AddToken(kToolCallBegin);
+    prompt.AddToken(kToolCallBeginToken);
     prompt.AddText(call.name);
     prompt.AddToken(kToolSeparator);
     prompt.AddText(call.arguments);
-    prompt.AddToken(kToolCallEnd);
+    prompt.AddToken(kToolCallEndToken);
   }
   prompt.AddToken(kToolCallsEnd);
 }

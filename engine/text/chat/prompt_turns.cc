@@ -36,14 +36,14 @@ void AppendV3Calls(std::span<const ToolCall> calls, PromptBuilder& prompt) {
   std::string_view separator;
   for (const ToolCall& call : calls) {
     prompt.AddText(separator);
-    prompt.AddToken(kToolCallBegin);
+    prompt.AddToken(kToolCallBeginToken);
     prompt.AddText("function");
     prompt.AddToken(kToolSeparator);
     prompt.AddText(call.name);
     prompt.AddText("\n```json\n");
     prompt.AddText(call.arguments);
     prompt.AddText("\n```");
-    prompt.AddToken(kToolCallEnd);
+    prompt.AddToken(kToolCallEndToken);
     separator = "\n";
   }
   prompt.AddToken(kToolCallsEnd);

@@ -146,7 +146,7 @@ TEST_F(ChoiceTest, OneToolCallIsEnoughUnlessMoreAreAllowed) {
   Choice choice = Make(ChatFormat::kV31, AnswerKind::kChat, PromptState::kContent);
   std::vector<TokenId> tokens = {IdOfAdded(kToolCallsBegin)};
   for (int i = 0; i < 2; ++i) {
-    tokens.push_back(IdOfAdded(kToolCallBegin));
+    tokens.push_back(IdOfAdded(kToolCallBeginToken));
     for (const TokenId token : TokensOf("look_up")) {
       tokens.push_back(token);
     }
@@ -154,7 +154,7 @@ TEST_F(ChoiceTest, OneToolCallIsEnoughUnlessMoreAreAllowed) {
     for (const TokenId token : TokensOf(R"({"a": 1})")) {
       tokens.push_back(token);
     }
-    tokens.push_back(IdOfAdded(kToolCallEnd));
+    tokens.push_back(IdOfAdded(kToolCallEndToken));
   }
   const Result result = Run(choice, tokens, FinishReason::kLength);
   ASSERT_EQ(result.answer.tool_calls.size(), 1U);

@@ -19,8 +19,8 @@ inline constexpr std::string_view kStructureNames[] = {kThinkBegin,
                                                        kThinkEnd,
                                                        kToolCallsBegin,
                                                        kToolCallsEnd,
-                                                       kToolCallBegin,
-                                                       kToolCallEnd,
+                                                       kToolCallBeginToken,
+                                                       kToolCallEndToken,
                                                        kToolSeparator};
 
 /// A token for each byte, then the two of sentences (special), then those of structure, at 258.
