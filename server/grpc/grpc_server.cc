@@ -1,6 +1,5 @@
 #include "server/grpc/grpc_server.h"
 
-#include <algorithm>
 #include <chrono>
 #include <google/protobuf/stubs/logging.h>
 #include <grpc/compression.h>
@@ -16,7 +15,7 @@
 #include <vector>
 
 #include <absl/base/thread_annotations.h>
-#include <absl/strings/match.h>
+#include <absl/strings/str_cat.h>
 #include <absl/synchronization/mutex.h>
 
 #include "base/checked_cast.h"
@@ -84,7 +83,7 @@ void SetLimits(const GrpcLimits& limits, grpc::ServerBuilder& builder) {
 
 std::string AddressOf(const std::string& host, uint16_t port) {
   const bool is_ipv6 = host.find(':') != std::string::npos && !host.starts_with('[');
-  return absl::StrFormat(is_ipv6 ? "[%s]:%d" : "%s:%d", host, port);
+  return absl::StrCat(is_ipv6 ? "[" : "", host, is_ipv6 ? "]:" : ":", port);
 }
 
 }  // namespace
@@ -122,7 +121,7 @@ struct GrpcServer::Parts {
   std::unique_ptr<grpc::Server> server;
 };
 
-absl::StatusOr<std::unique_ptr<GrpcServer>> GrpcServer::Start(Args args) {
+absl::StatusOr<std::unique_ptr<GrpcServer>> GrpcServer::Start(const Args& args) {
   // Clients are told what is wrong with their messages; protobuf would say it on stderr besides.
   google::protobuf::SetLogHandler(nullptr);
   gpr_set_log_function(LogForGrpc);

@@ -58,7 +58,7 @@ class GrpcServer {
   };
 
   /// Borrows all of `args` that are references. Unavailable when the port cannot be had.
-  static absl::StatusOr<std::unique_ptr<GrpcServer>> Start(Args args);
+  static absl::StatusOr<std::unique_ptr<GrpcServer>> Start(const Args& args);
 
   GrpcServer(const GrpcServer&) = delete;
   GrpcServer& operator=(const GrpcServer&) = delete;
