@@ -22,8 +22,8 @@ class CoroutineStackNote {
 
  private:
   boost::context::stack_context stack_;
-  const void* outer_bottom_ = nullptr;
-  size_t outer_size_ = 0;
+  [[maybe_unused]] const void* outer_bottom_ = nullptr;
+  [[maybe_unused]] size_t outer_size_ = 0;
 };
 
 /// Stacks for the coroutines of one thread, each below a guard that faults when it is run over.
