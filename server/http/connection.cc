@@ -1,10 +1,11 @@
 #include "server/http/connection.h"
 
-#include <algorithm>
 #include <array>
+#include <optional>
 #include <utility>
 #include <variant>
 
+#include <absl/cleanup/cleanup.h>
 #include <boost/asio/spawn.hpp>
 
 #include "base/log.h"
@@ -48,11 +49,13 @@ void Connection::Start(Args args) {
   ServerState& state = args.state;
   IoThread& thread = args.thread;
   const bool is_admitted = args.admission == ConnectionCount::Admission::kAdmitted;
-  if (state.cut_off || !thread.stacks().Reserve()) {
+  const std::optional<boost::context::stack_context> stack =
+      state.cut_off ? std::nullopt : thread.stacks().Take();
+  if (!stack.has_value()) {
     state.connections.Remove(args.client, args.admission);
     return;
   }
-  const auto connection = std::make_shared<Connection>(std::move(args));
+  const auto connection = std::make_shared<Connection>(std::move(args), *stack);
   thread.connections().insert(connection.get());
   if (is_admitted && state.args.observer.connections != nullptr) {
     state.args.observer.connections(+1);
@@ -60,15 +63,17 @@ void Connection::Start(Args args) {
   asio::spawn(
       thread.context().get_executor(),
       std::allocator_arg,
-      CoroutineStacks::Allocator(thread.stacks()),
+      CoroutineStacks::Allocator(thread.stacks(), *stack),
       [connection](Yield yield) {
+        connection->stack_note_.Enter();
+        const absl::Cleanup leave = [&connection] { connection->stack_note_.Leave(); };
         connection->yield_ = &yield;
         connection->Run();
       },
       [connection](const std::exception_ptr& error) { connection->Finish(error); });
 }
 
-Connection::Connection(Args args)
+Connection::Connection(Args args, const boost::context::stack_context& stack)
     : state_(args.state),
       thread_(args.thread),
       transport_(std::move(args.transport)),
@@ -76,6 +81,7 @@ Connection::Connection(Args args)
       client_(std::move(args.client)),
       admission_(args.admission),
       waker_(std::make_shared<ConnectionWaker>(args.thread.wake_queue(), *this)),
+      stack_note_(stack),
       timer_(args.thread.context()) {}
 
 // The coroutine's end.
@@ -237,7 +243,9 @@ void Connection::Abort() {
 void Connection::Suspend(TimePoint deadline) {
   timer_.expires_at(deadline);
   boost::system::error_code ignored;  // who waits looks around, whatever it was
+  stack_note_.Leave();
   timer_.async_wait((*yield_)[ignored]);
+  stack_note_.Enter();
 }
 
 void Connection::StartRead(size_t max_bytes) {

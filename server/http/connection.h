@@ -13,6 +13,7 @@
 #include <boost/asio/io_context.hpp>
 
 #include "base/clock.h"
+#include "server/http/coroutine_stacks.h"
 #include "server/http/header_block.h"
 #include "server/http/io_thread.h"
 #include "server/http/response_head.h"
@@ -48,7 +49,7 @@ class Connection : public std::enable_shared_from_this<Connection> {
   /// Begins to serve a connection that was counted. On its thread.
   static void Start(Args args);
 
-  explicit Connection(Args args);
+  Connection(Args args, const boost::context::stack_context& stack);
   Connection(const Connection&) = delete;
   Connection& operator=(const Connection&) = delete;
 
@@ -134,6 +135,7 @@ class Connection : public std::enable_shared_from_this<Connection> {
   const ConnectionCount::Client client_;
   const ConnectionCount::Admission admission_;
   const std::shared_ptr<ConnectionWaker> waker_;
+  CoroutineStackNote stack_note_;
   Timer timer_;  // the coroutine waits for its end or its cancelling
   Yield* yield_ = nullptr;
 

@@ -1,6 +1,5 @@
 #include "server/http/http_server.h"
 
-#include <algorithm>
 #include <functional>
 #include <pthread.h>
 #include <thread>

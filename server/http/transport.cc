@@ -1,10 +1,8 @@
 #include "server/http/transport.h"
 
 #include <algorithm>
-#include <cstring>
 #include <string>
 #include <utility>
-#include <vector>
 
 #include <boost/asio/post.hpp>
 #include <boost/asio/ssl/stream.hpp>

@@ -18,53 +18,59 @@ char* LowestByte(const Stack& stack) {
 
 TEST(CoroutineStacks, AllOfAStackIsUsable) {
   CoroutineStacks stacks;
-  CoroutineStacks::Allocator allocator(stacks);
-  Stack stack = allocator.allocate();
+  const Stack stack = *stacks.Take();
   EXPECT_GE(stack.size, 128U << 10);
   std::memset(LowestByte(stack), 1, stack.size);
-  allocator.deallocate(stack);
+  stacks.Give(stack);
 }
 
 TEST(CoroutineStacks, SomeAreKept) {
   CoroutineStacks stacks;
-  CoroutineStacks::Allocator allocator(stacks);
-  Stack first = allocator.allocate();
-  allocator.deallocate(first);
-  Stack again = allocator.allocate();
+  const Stack first = *stacks.Take();
+  stacks.Give(first);
+  const Stack again = *stacks.Take();
   EXPECT_EQ(again.sp, first.sp);
-  allocator.deallocate(again);
+  stacks.Give(again);
   std::vector<Stack> many;
   for (int i = 0; i < 200; ++i) {
-    many.push_back(allocator.allocate());
+    many.push_back(*stacks.Take());
   }
-  for (Stack& stack : many) {
-    allocator.deallocate(stack);
+  for (const Stack& stack : many) {
+    stacks.Give(stack);
   }
+}
+
+TEST(CoroutineStacks, AsBoostAsksForThem) {
+  CoroutineStacks stacks;
+  const Stack taken = *stacks.Take();
+  CoroutineStacks::Allocator allocator(stacks, taken);
+  Stack stack = allocator.allocate();
+  EXPECT_EQ(stack.sp, taken.sp);
+  EXPECT_EQ(stack.size, taken.size);
+  allocator.deallocate(stack);
 }
 
 TEST(CoroutineStacksDeathTest, AStackThatIsOverrunFaults) {
   CoroutineStacks stacks;
-  CoroutineStacks::Allocator allocator(stacks);
-  Stack stack = allocator.allocate();
+  const Stack stack = *stacks.Take();
   EXPECT_DEATH(*static_cast<volatile char*>(LowestByte(stack) - 1) = 1, "");
-  allocator.deallocate(stack);
+  stacks.Give(stack);
 }
 
 TEST(CoroutineStacksDeathTest, TheSystemMayRefuse) {
   CoroutineStacks stacks;
-  const auto reserve_without_memory = [&stacks] {
+  const auto take_without_memory = [&stacks] {
     const rlimit none = {.rlim_cur = 0, .rlim_max = 0};
     setrlimit(RLIMIT_AS, &none);
-    _exit(stacks.Reserve() ? 1 : 0);
+    _exit(stacks.Take().has_value() ? 1 : 0);
   };
-  EXPECT_EXIT(reserve_without_memory(), testing::ExitedWithCode(0), "");
-  EXPECT_TRUE(stacks.Reserve());
+  EXPECT_EXIT(take_without_memory(), testing::ExitedWithCode(0), "");
 }
 
 TEST(CoroutineStacksDeathTest, NoneMayBeLeftInUse) {
   const auto leave = [] {
     CoroutineStacks stacks;
-    CoroutineStacks::Allocator(stacks).allocate();
+    stacks.Take();
   };
   EXPECT_DEATH(leave(), "num_used_");
 }
