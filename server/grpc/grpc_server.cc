@@ -86,6 +86,54 @@ std::string AddressOf(const std::string& host, uint16_t port) {
   return absl::StrCat(is_ipv6 ? "[" : "", host, is_ipv6 ? "]:" : ":", port);
 }
 
+// Tells gRPC's health service what Health says. Health's listener keeps it, longer than the server
+// lives.
+class HealthTeller {
+ public:
+  HealthTeller(const Health& health, std::shared_ptr<StreamEvents> events)
+      : health_(health), events_(std::move(events)) {}
+
+  void Begin(grpc::HealthCheckServiceInterface& service) {
+    const absl::MutexLock lock(&mutex_);
+    service_ = &service;
+    TellLocked();
+  }
+  void End() {
+    const absl::MutexLock lock(&mutex_);
+    service_ = nullptr;
+  }
+  void BeginDrain() {
+    const absl::MutexLock lock(&mutex_);
+    is_draining_ = true;
+    TellLocked();
+  }
+
+  // Health has changed: streams may have to end.
+  void Tell() {
+    const absl::MutexLock lock(&mutex_);
+    TellLocked();
+    events_->PushTick();
+  }
+
+ private:
+  // The lock keeps an older state from being told after a newer one.
+  void TellLocked() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
+    if (service_ == nullptr) {
+      return;
+    }
+    constexpr bool kVerbose = true;
+    const bool is_serving = !is_draining_ && health_.Ready(!kVerbose).ok;
+    service_->SetServingStatus("", is_serving);
+    service_->SetServingStatus(kInferenceService, is_serving);
+  }
+
+  const Health& health_;
+  const std::shared_ptr<StreamEvents> events_;
+  absl::Mutex mutex_;
+  grpc::HealthCheckServiceInterface* service_ ABSL_GUARDED_BY(mutex_) = nullptr;
+  bool is_draining_ ABSL_GUARDED_BY(mutex_) = false;
+};
+
 }  // namespace
 
 // In the order in which they are made; each may use those above it.
@@ -102,21 +150,11 @@ struct GrpcServer::Parts {
                 .calls = calls,
                 .worker = worker} {}
 
-  // The lock keeps an older state from being told after a newer one.
-  void TellHealth() {
-    const absl::MutexLock lock(&health_mutex);
-    constexpr bool kVerbose = true;
-    const bool serving = !draining && context.health.Ready(!kVerbose).ok;
-    server->GetHealthCheckService()->SetServingStatus("", serving);
-    server->GetHealthCheckService()->SetServingStatus(kInferenceService, serving);
-  }
-
   LiveCalls calls;
   StreamWorker worker;
   GrpcContext context;
   std::unique_ptr<grpc::Service> service;
-  absl::Mutex health_mutex;
-  bool draining ABSL_GUARDED_BY(health_mutex) = false;
+  std::shared_ptr<HealthTeller> health_teller;
   int port = 0;
   std::unique_ptr<grpc::Server> server;
 };
@@ -138,7 +176,9 @@ absl::StatusOr<std::unique_ptr<GrpcServer>> GrpcServer::Start(const Args& args) 
   if (parts->server == nullptr || parts->port == 0) {
     return Unavailable("cannot listen on %s", address);
   }
-  parts->TellHealth();
+  parts->health_teller = std::make_shared<HealthTeller>(args.health, parts->worker.events());
+  args.health.AddListener([teller = parts->health_teller] { teller->Tell(); });
+  parts->health_teller->Begin(*parts->server->GetHealthCheckService());
   return std::unique_ptr<GrpcServer>(new GrpcServer(std::move(parts)));
 }
 
@@ -147,6 +187,7 @@ GrpcServer::GrpcServer(std::unique_ptr<Parts> parts) : parts_(std::move(parts)) 
 // gRPC cancels what is live and waits until its last word of every call is said, which the worker
 // has to hear.
 GrpcServer::~GrpcServer() {
+  parts_->health_teller->End();
   parts_->server->Shutdown(std::chrono::system_clock::now());
 }
 
@@ -155,15 +196,10 @@ uint16_t GrpcServer::port() const {
 }
 
 void GrpcServer::BeginDrain() {
-  {
-    const absl::MutexLock lock(&parts_->health_mutex);
-    parts_->draining = true;
-  }
-  parts_->TellHealth();
+  parts_->health_teller->BeginDrain();
 }
 
 void GrpcServer::NotifyAll() {
-  parts_->TellHealth();
   parts_->worker.events()->PushTick();
 }
 

@@ -37,16 +37,17 @@ enum class Reflection : int8_t { kOff, kOn };
 ///
 ///   server->BeginDrain();              // health says NOT_SERVING; Admission refuses
 ///   server->WaitUntilIdle(deadline);   // calls taken are finished
-///   server->NotifyAll();               // after Health says kAborting: what is left ends at once
+///   health.SetPhase(kAborting);        // what is left ends with UNAVAILABLE at once
 ///   server.reset();                    // what is left is cut off
 ///
-/// Every call but health's needs a key, if there are keys, before anything else is looked at.
+/// What health's clients are told follows Health by itself. Every call but health's needs a key, if
+/// there are keys, before anything else is looked at.
 class GrpcServer {
  public:
   struct Args {
     const GenerationContext& generation;
     Admission& admission;
-    const Health& health;
+    Health& health;  // keeps a listener for good
     const ApiKeys& keys;
     GenerationLimits limits;
     std::function<SchedulerCounts()> scheduler_counts;  // how things stood lately; any thread
@@ -69,8 +70,7 @@ class GrpcServer {
   /// From now on health says NOT_SERVING. Any thread.
   void BeginDrain();
 
-  /// Looks at Health again: health's answers follow it, and when it is aborting, streams end with
-  /// UNAVAILABLE. Any thread.
+  /// Wakes all streams, to look whether the server is aborting. Any thread.
   void NotifyAll();
 
   /// Waits until no call of Inference is live, or until `deadline`; whether none is.

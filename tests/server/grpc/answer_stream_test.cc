@@ -163,7 +163,6 @@ TEST(AnswerStreamTest, EndsAtOnceWhenTheServerAborts) {
   TestGrpcServer server({});
   HeldAnswer answer(server, nullptr);
   server.health.SetPhase(ServerPhase::kAborting);
-  server.server->NotifyAll();
   EXPECT_EQ(ReadAnswer(*answer.reader).status.error_code(), grpc::StatusCode::UNAVAILABLE);
   AwaitNoCalls(server);
   ExpectFreed(server);
@@ -173,7 +172,6 @@ TEST(AnswerStreamTest, EndsAtOnceWhenTheEngineIsStuck) {
   TestGrpcServer server({});
   HeldAnswer answer(server, nullptr);
   server.health.SetStuck("test");
-  server.server->NotifyAll();
   EXPECT_EQ(ReadAnswer(*answer.reader).status.error_code(), grpc::StatusCode::UNAVAILABLE);
   AwaitNoCalls(server);
   ExpectFreed(server);

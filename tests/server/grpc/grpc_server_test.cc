@@ -114,7 +114,6 @@ TEST(GrpcServerTest, HealthFollowsThePhase) {
   EXPECT_EQ(server.CallRaw(kHealthCheck, kOtherName, nullptr).status.error_code(),
             grpc::StatusCode::NOT_FOUND);
   server.health.SetPhase(ServerPhase::kDraining);
-  server.server->NotifyAll();
   EXPECT_EQ(watch.Next(), kNotServing);
   EXPECT_EQ(server.CallRaw(kHealthCheck, "", nullptr).bytes, kNotServing);
 }
@@ -124,8 +123,22 @@ TEST(GrpcServerTest, HealthFollowsTheEngine) {
   HealthWatch watch(server);
   EXPECT_EQ(watch.Next(), kServing);
   server.health.SetStuck("test");
-  server.server->NotifyAll();
   EXPECT_EQ(watch.Next(), kNotServing);
+}
+
+TEST(GrpcServerTest, HealthSaysNoUntilTheServerServes) {
+  TestGrpcServer server({.phase = ServerPhase::kStarting});
+  HealthWatch watch(server);
+  EXPECT_EQ(watch.Next(), kNotServing);
+  server.health.SetPhase(ServerPhase::kServing);
+  EXPECT_EQ(watch.Next(), kServing);
+}
+
+TEST(GrpcServerTest, HealthMayChangeWhenTheServerIsGone) {
+  TestGrpcServer server({});
+  server.server.reset();
+  server.health.SetPhase(ServerPhase::kDraining);
+  EXPECT_EQ(server.health.phase(), ServerPhase::kDraining);
 }
 
 TEST(GrpcServerTest, ADrainFinishesWhatWasTakenAndTakesNoMore) {

@@ -80,7 +80,7 @@ TestGrpcServer::TestGrpcServer(const Options& options)
   CHECK(created.ok());
   loop = *std::move(created);
   generation.emplace(model, *loop, clock, *metrics);
-  health.SetPhase(ServerPhase::kServing);
+  health.SetPhase(options.phase);
   auto started = GrpcServer::Start({.generation = *generation,
                                     .admission = admission,
                                     .health = health,
@@ -104,6 +104,7 @@ TestGrpcServer::TestGrpcServer(const Options& options)
 TestGrpcServer::~TestGrpcServer() {
   executor.AllowAllSteps();
   server.reset();
+  loop.reset();  // its thread writes counts_
 }
 
 std::shared_ptr<grpc::Channel> TestGrpcServer::Connect(grpc::ChannelArguments arguments) const {

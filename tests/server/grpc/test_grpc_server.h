@@ -36,6 +36,7 @@ class TestGrpcServer {
     GenerationLimits limits = {};
     GrpcLimits grpc_limits = {};
     Reflection reflection = Reflection::kOn;
+    ServerPhase phase = ServerPhase::kServing;
   };
 
   explicit TestGrpcServer(const Options& options);
