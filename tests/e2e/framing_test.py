@@ -223,7 +223,10 @@ def path_cases():
             yield Case(f"{method}-{path}", request(method, path), 404, code="not_found")
     for query in ("?", "?a=b", "?a=%00", "?/../", "??", "?" + "a" * 1000):
         yield Case(f"query-{query[:10]}", get("/v1/models" + query), 200, route="models")
-    for path in ("/v1/models/%00", "/v1/models/..", "/v1/models/a/b", "/models/SIM",
+    for path in ("/v1/models/sim", "/beta/models/%73im", "/models/s%69%6D"):
+        yield Case(f"model-{path}", get(path), 200, route="models")
+    for path in ("/v1/models/%00", "/v1/models/%2573im", "/v1/models/sim%", "/v1/models/sim%2",
+                 "/v1/models/si%6x", "/v1/models/%ff", "/v1/models/sim+", "/v1/models/..", "/v1/models/a/b", "/models/SIM",
                  "/beta/models/sim%20", "/v1/models/%0d%0a", "/v1/models/*"):
         yield Case(f"model-{path}", get(path), 404, param="model", code="model_not_found",
                    route="models")

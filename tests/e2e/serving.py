@@ -17,7 +17,7 @@ import subprocess
 import time
 import urllib.request
 
-from conftest import TOKENIZER
+from conftest import TOKENIZER, make_checkpoint
 
 # Far above what anything takes, on a machine that is busy with much else.
 PATIENCE = 60
@@ -183,6 +183,7 @@ class Server:
     """A process that serves, and its log."""
 
     def __init__(self, command: list, folder: pathlib.Path):
+        folder.mkdir(parents=True, exist_ok=True)
         self.log_file = folder / "log"
         with self.log_file.open("wb") as log:
             self.process = subprocess.Popen([os.fspath(part) for part in command],
@@ -211,7 +212,8 @@ class Server:
         return line
 
     def log(self) -> list[dict]:
-        return [json.loads(line) for line in self.log_file.read_bytes().splitlines()]
+        lines = self.log_file.read_bytes().split(b"\n")
+        return [json.loads(line) for line in lines[:-1]]
 
     def url(self, path: str = "") -> str:
         return f"http://127.0.0.1:{self.port}{path}"
@@ -251,6 +253,7 @@ def write_config(folder: pathlib.Path, config: dict) -> pathlib.Path:
     whole = {"http": {"port": 0}, "operations": {"port": 0, "drain_grace": 0}}
     for section, values in config.items():
         whole.setdefault(section, {}).update(values)
+    folder.mkdir(parents=True, exist_ok=True)
     file = folder / "config.yaml"
     file.write_text(json.dumps(whole))  # JSON is YAML
     return file
@@ -264,4 +267,37 @@ def start_sim(folder: pathlib.Path, config: dict, **simulation) -> Server:
     word, port, ops_port = server.read_line().split()
     assert word == "serving"
     server.port, server.ops_port = int(port), int(ops_port)
+    return server
+
+
+def make_v31(folder: pathlib.Path) -> pathlib.Path:
+    """A small random checkpoint with the format and the tokens of DeepSeek-V3.1."""
+    model = make_checkpoint(folder, "--shape", "tiny-v3", "--tokenizer", TOKENIZER)
+    text = (model / "tokenizer.json").read_text()
+    for old, new in (("<｜place▁holder▁no▁798｜>", "<think>"),
+                     ("<｜place▁holder▁no▁799｜>", "</think>")):
+        assert old in text
+        text = text.replace(old, new)
+    (model / "tokenizer.json").write_text(text)
+    config = json.loads((model / "tokenizer_config.json").read_text())
+    # Enough to be known by.
+    config["chat_template"] = "{{ thinking }} <｜User｜> <｜Assistant｜> <think> </think>"
+    (model / "tokenizer_config.json").write_text(json.dumps(config))
+    return model
+
+
+_SERVING = re.compile(r"serving (.*) on port (\d+), probes and metrics on port (\d+)")
+
+
+def start_program(folder: pathlib.Path, config: dict, *flags) -> Server:
+    """`hadal serve`; `config` and `flags` name the model."""
+    server = Server([os.environ["HADAL_PROGRAM"], "serve", "--config",
+                     write_config(folder, config), *flags], folder)
+
+    def ports():
+        assert server.process.poll() is None, server.log_file.read_text(errors="replace")
+        return _SERVING.search(server.log_file.read_text(errors="replace"))
+
+    match = wait_until(ports, "serving")
+    server.port, server.ops_port = int(match[2]), int(match[3])
     return server
