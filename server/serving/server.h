@@ -41,8 +41,9 @@ class Server {
     std::function<void(Duration step_age)> on_stuck;  // on the watchdog's thread, once
   };
 
-  /// The phase is kServing when it returns. Borrows all of `args` that are references. InvalidArgument for a bad configuration; the errors
-  /// of SchedulerLoop::Create and HttpServer::Start.
+  /// The phase is kServing when it returns. Borrows all of `args` that are references.
+  /// InvalidArgument for a bad configuration; the errors of SchedulerLoop::Create,
+  /// HttpServer::Start and GrpcServer::Start.
   static absl::StatusOr<std::unique_ptr<Server>> Start(Args args);
 
   Server(const Server&) = delete;
