@@ -65,6 +65,9 @@ struct Server::Parts {
   Args args;
   ApiKeys keys;
   Admission admission;
+  absl::Mutex mutex;
+  SchedulerCounts counts ABSL_GUARDED_BY(mutex);     // as of the last step, or of now when idle
+  bool is_listening ABSL_GUARDED_BY(mutex) = false;  // both listeners are there
   std::unique_ptr<Watchdog> watchdog;  // told of steps by the loop, whose heartbeat it hears
   std::unique_ptr<SchedulerLoop> loop;
   std::optional<GenerationContext> generation;
@@ -72,9 +75,6 @@ struct Server::Parts {
   std::optional<Router> router;
   std::unique_ptr<HttpServer> http;
   std::unique_ptr<GrpcServer> grpc;  // null: it is off
-
-  absl::Mutex mutex;
-  SchedulerCounts counts ABSL_GUARDED_BY(mutex);  // as of the last step, or of now when idle
 
   // The scheduler's thread.
   void ObserveStep(const StepReport& step) {
@@ -97,6 +97,10 @@ struct Server::Parts {
 
   // Whoever waits for something looks at the phase again.
   void NotifyAll() {
+    const absl::MutexLock lock(&mutex);
+    if (!is_listening) {
+      return;  // nobody does
+    }
     http->NotifyAll();
     if (grpc != nullptr) {
       grpc->NotifyAll();
@@ -192,8 +196,11 @@ absl::StatusOr<std::unique_ptr<Server>> Server::Start(Args args) {
              .reflection = config.grpc.reflection ? Reflection::kOn : Reflection::kOff,
              .logs_requests = config.operations.log_requests}));
   }
+  {
+    const absl::MutexLock lock(&parts->mutex);
+    parts->is_listening = true;
+  }
   args.health.SetPhase(ServerPhase::kServing);
-  parts->NotifyAll();
   return std::unique_ptr<Server>(new Server(std::move(parts)));
 }
 
@@ -201,6 +208,10 @@ Server::Server(std::unique_ptr<Parts> parts) : parts_(std::move(parts)) {}
 
 // The listeners go first: their connections use all else.
 Server::~Server() {
+  {
+    const absl::MutexLock lock(&parts_->mutex);
+    parts_->is_listening = false;
+  }
   parts_->grpc.reset();
   parts_->http.reset();
   parts_->args.metrics.SetMoment(nullptr);
