@@ -158,9 +158,10 @@ TEST_F(ServerMetricsTest, EveryRouteIsCounted) {
   for (int i = 0; i <= static_cast<int>(RouteName::kOther); ++i) {
     const auto route = static_cast<RouteName>(i);
     metrics_->CountRequest(route, 505, "");
-    EXPECT_EQ(Value("hadal_requests_total",
-                    {{"route", std::string(NameOf(route))}, {"code", "505"}}),
-              1)
+    EXPECT_EQ(
+        Value("hadal_requests_total",
+              {{"route", std::string(NameOf(route))}, {"code", "505"}, {"finish_reason", "none"}}),
+        1)
         << i;
   }
 }
