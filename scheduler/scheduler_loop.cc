@@ -87,11 +87,11 @@ bool SchedulerLoop::RunOnce() {
     RunStep(plan, begin);
     return true;
   }
-  Deliver();
   CHECK(scheduler_.idle());
   if (observe_idle_ != nullptr) {
     observe_idle_(scheduler_.counts());
   }
+  Deliver();
   if (draining_) {
     mailbox_.FinishDrain();
   }
@@ -132,10 +132,9 @@ void SchedulerLoop::RunStep(const StepPlan& plan, TimePoint begin) {
                         report.num_tokens,
                         status.ToString()));
   } else {
+    report.num_not_finite = std::ranges::count(output_.health, RowHealth::kNotFinite);
     report.forward_time = output_.forward_time;
     report.sample_time = output_.sample_time;
-    report.num_not_finite =
-        std::count(output_.health.begin(), output_.health.end(), RowHealth::kNotFinite);
     report.stats = &output_.stats;
   }
   if (observe_ != nullptr) {

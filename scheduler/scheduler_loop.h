@@ -30,8 +30,8 @@ struct StepReport {
   Duration step_time{};  // from Plan to the end of Apply
   int64_t num_tokens = 0;
   int64_t num_sequences = 0;
+  int64_t num_not_finite = 0;  // of the sequences: their numbers were not finite
   bool failed = false;
-  int64_t num_not_finite = 0;  // sequences whose numbers were not finite
   SchedulerCounts counts;
   const StepStats* stats =
       nullptr;  // the executor's; valid until `observe` returns; null if failed
@@ -62,8 +62,9 @@ class SchedulerLoop {
     const Clock& clock;
     std::function<void(const StepReport&)>
         observe;  // on the loop's thread after each step; or null
-    std::function<void(const SchedulerCounts&)> observe_idle =
-        nullptr;  // likewise, when nothing is left to do
+    std::function<void(const SchedulerCounts&)> observe_idle{};  // likewise whenever no request is
+                                                                 // live any more: the last may end
+                                                                 // without a step
   };
 
   /// Starts the thread. Borrows executor and clock. InvalidArgument for bad limits.

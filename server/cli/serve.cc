@@ -5,6 +5,7 @@
 #include <utility>
 #include <vector>
 
+#include <absl/strings/str_cat.h>
 #include <absl/strings/str_format.h>
 
 #include "base/log.h"
@@ -134,13 +135,14 @@ absl::Status RunCommand(const ServeOptions& options) {
                                   .metrics = *metrics,
                                   .version = HADAL_VERSION,
                                   .on_stuck = [](Duration /*step_age*/) { ExitStuck(); }}));
-  health.SetPhase(ServerPhase::kServing);
   Log(LogLevel::kInfo,
-      absl::StrFormat("serving %s on port %d, probes and metrics on port %d",
-                      model.names().front(),
-                      server->port(),
-                      operations->port()));
-  const ServingEnd end = ServeUntilSignalled(config.operations, clock, health, *server, signals);
+      absl::StrFormat(
+          "serving %s on port %d, probes and metrics on port %d, gRPC on %s",
+          model.names().front(),
+          server->port(),
+          operations->port(),
+          server->grpc_port().has_value() ? absl::StrCat(*server->grpc_port()) : "none"));
+  const ServingEnd end = ServeUntilSignalled(config.operations, clock, *server, signals);
   operations.reset();  // what it answers comes from all that ends now
   return end == ServingEnd::kDrained ? absl::OkStatus() : Cancelled("ended by a second signal");
 }

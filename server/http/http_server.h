@@ -90,7 +90,8 @@ class HttpServer {
   /// taken and answered. Any thread.
   virtual void BeginDrain() = 0;
 
-  /// Takes no more connections. Any thread.
+  /// Takes no more connections, and closes those on which no request has begun. Any thread; twice
+  /// is as good as once.
   virtual void StopAccepting() = 0;
 
   /// Notifies the waker of every connection: something that concerns all has changed. Any thread.

@@ -2,9 +2,9 @@
 
 #include <algorithm>
 #include <array>
+#include <charconv>
 #include <utility>
 
-#include <absl/strings/str_format.h>
 #include <boost/asio/post.hpp>
 
 #include "base/check.h"
@@ -220,12 +220,15 @@ bool ServerExchange::Write(std::string_view piece) {
     std::array<asio::const_buffer, 1> buffers = {asio::buffer(piece)};
     return Send(buffers, Connection::HalfClosed::kIsGone);
   }
-  std::array<char, 32> line = {};
-  const int line_size = absl::SNPrintF(line.data(), line.size(), "%x\r\n", piece.size());
+  constexpr std::string_view kLineEnd = "\r\n";
+  constexpr int kHexadecimal = 16;
+  std::array<char, 32> line;  // more than any size has
+  char* end = std::to_chars(line.data(), line.data() + line.size(), piece.size(), kHexadecimal).ptr;
+  end = std::copy(kLineEnd.begin(), kLineEnd.end(), end);
   std::array<asio::const_buffer, 3> buffers = {
-      asio::buffer(line.data(), static_cast<size_t>(line_size)),
+      asio::buffer(line.data(), static_cast<size_t>(end - line.data())),
       asio::buffer(piece),
-      asio::buffer(std::string_view("\r\n"))};
+      asio::buffer(kLineEnd)};
   return Send(buffers, Connection::HalfClosed::kIsGone);
 }
 

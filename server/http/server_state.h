@@ -62,6 +62,7 @@ struct ServerState {
   ConnectionCount connections;
   boost::asio::io_context work;  // of Exchange::RunElsewhere
   std::atomic<bool> draining = false;
+  std::atomic<bool> accepting = true;
   std::atomic<bool> cut_off = false;  // the server goes away: every connection ends
 };
 

@@ -68,6 +68,13 @@ constexpr StatusRow kStatusRows[] = {
      "rate_limit_exceeded",
      Retry::kMay,
      About::kServer},
+    // Who asked has gone: nobody reads it, but it is counted.
+    {absl::StatusCode::kCancelled,
+     499,
+     kInvalidRequest,
+     "client_closed_request",
+     Retry::kNever,
+     About::kServer},
     {absl::StatusCode::kUnavailable, 503, kServerError, "unavailable", Retry::kMay, About::kServer},
     {absl::StatusCode::kDeadlineExceeded,
      504,

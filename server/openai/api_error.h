@@ -31,6 +31,7 @@ struct ApiError {
 ///   PermissionDenied    403 invalid_request_error, forbidden
 ///   NotFound            404 invalid_request_error, model_not_found
 ///   ResourceExhausted   429 rate_limit_error, rate_limit_exceeded; may be tried again
+///   Cancelled           499 invalid_request_error, client_closed_request
 ///   Unavailable         503 server_error, unavailable; may be tried again
 ///   DeadlineExceeded    504 server_error, timeout; may be tried again
 ///   all others          500 server_error, internal_error

@@ -16,8 +16,10 @@ namespace hadal {
 namespace {
 
 constexpr int kStuckExitCode = 86;
+constexpr int kAbortedExitCode = 1;
 constexpr int kSignalledExitCode = 128 + SIGTERM;  // what a shell says of a process ended by it
-constexpr Duration kAbortTime = std::chrono::seconds(1);  // for error events to be sent
+constexpr Duration kAbortTime = std::chrono::seconds(1);        // for error events to be sent
+constexpr Duration kStepTime = std::chrono::milliseconds(500);  // for a step to end
 constexpr Duration kPollInterval = std::chrono::milliseconds(50);
 constexpr absl::Duration kStuckTime = absl::Seconds(2);  // for probes to be asked once more
 
@@ -63,20 +65,26 @@ void TerminationSignals::ExitIfAny() {
 
 ServingEnd ServeUntilSignalled(const ServerConfig::Operations& config,
                                const Clock& clock,
-                               Health& health,
                                Server& server,
                                TerminationSignals& signals) {
-  const auto abort = [&] {
-    Log(LogLevel::kWarning, "a second signal: ending what runs");
+  const auto end_all = [&](ServingEnd end) {
     server.Abort();
     server.WaitUntilIdle(clock.Now() + kAbortTime);
-    return ServingEnd::kAborted;
+    if (!server.WaitForStep(clock.Now() + kStepTime)) {
+      Log(LogLevel::kWarning, "a step is still under way: exiting without its end");
+      _exit(end == ServingEnd::kDrained ? 0 : kAbortedExitCode);
+    }
+    return end;
+  };
+  const auto abort = [&] {
+    Log(LogLevel::kWarning, "a second signal: ending what runs");
+    return end_all(ServingEnd::kAborted);
   };
   while (!signals.Wait(clock.Now() + std::chrono::hours(1))) {
   }
   // 1. Balancers look elsewhere; what they still send is served.
   Log(LogLevel::kInfo, "draining");
-  health.SetPhase(ServerPhase::kDraining);
+  server.AnnounceDrain();
   if (signals.Wait(clock.Now() + SecondsToDuration(config.drain_grace))) {
     return abort();
   }
@@ -89,9 +97,7 @@ ServingEnd ServeUntilSignalled(const ServerConfig::Operations& config,
     }
     if (clock.Now() >= deadline) {
       Log(LogLevel::kWarning, "shutdown_timeout has passed: ending what runs");
-      server.Abort();
-      server.WaitUntilIdle(clock.Now() + kAbortTime);
-      break;
+      return end_all(ServingEnd::kDrained);
     }
   }
   Log(LogLevel::kInfo, "drained");

@@ -2,7 +2,6 @@
 
 #include "base/clock.h"
 #include "server/config/server_config.h"
-#include "server/operations/health.h"
 #include "server/serving/server.h"
 
 namespace hadal {
@@ -28,10 +27,10 @@ enum class ServingEnd : int8_t {
 
 /// Serves until a signal comes, then drains: not ready at once, still taking requests for
 /// drain_grace, refusing them from then on, waiting for those that run until shutdown_timeout, and
-/// ending what is left with an error. A second signal ends everything at once.
+/// ending what is left with an error. A second signal ends everything at once. Either way the
+/// process does not wait for a step that does not end: it exits from here, as main would have done.
 ServingEnd ServeUntilSignalled(const ServerConfig::Operations& config,
                                const Clock& clock,
-                               Health& health,
                                Server& server,
                                TerminationSignals& signals);
 

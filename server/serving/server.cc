@@ -5,13 +5,18 @@
 #include <optional>
 #include <utility>
 
+#include <absl/base/thread_annotations.h>
 #include <absl/strings/str_format.h>
+#include <absl/synchronization/mutex.h>
+#include <absl/time/clock.h>
+#include <absl/time/time.h>
 
 #include "base/checked_cast.h"
 #include "base/thread_pool.h"
 #include "scheduler/scheduler_loop.h"
 #include "server/generation/admission.h"
 #include "server/generation/generation.h"
+#include "server/grpc/grpc_server.h"
 #include "server/http/http_server.h"
 #include "server/operations/auth.h"
 #include "server/operations/watchdog.h"
@@ -25,6 +30,7 @@ namespace {
 
 constexpr int32_t kMaxIoThreads = 8;
 constexpr int32_t kCpusPerIoThread = 8;  // the others compute
+constexpr absl::Duration kStepPollInterval = absl::Milliseconds(5);
 
 int32_t NumIoThreads(const ServerConfig& config) {
   if (config.http.threads > 0) {
@@ -65,13 +71,44 @@ struct Server::Parts {
   std::optional<OpenAiContext> openai;
   std::optional<Router> router;
   std::unique_ptr<HttpServer> http;
+  std::unique_ptr<GrpcServer> grpc;  // null: it is off
+
+  absl::Mutex mutex;
+  SchedulerCounts counts ABSL_GUARDED_BY(mutex);  // as of the last step, or of now when idle
+
+  // The scheduler's thread.
+  void ObserveStep(const StepReport& step) {
+    args.metrics.ObserveStep(step);
+    watchdog->ObserveStep(step.step_time);
+    const absl::MutexLock lock(&mutex);
+    counts = step.counts;
+  }
+  void ObserveIdle(const SchedulerCounts& now) {
+    args.metrics.ObserveIdle(now);
+    const absl::MutexLock lock(&mutex);
+    counts = now;
+  }
+
+  // Any thread.
+  SchedulerCounts LastCounts() {
+    const absl::MutexLock lock(&mutex);
+    return counts;
+  }
+
+  // Whoever waits for something looks at the phase again.
+  void NotifyAll() {
+    http->NotifyAll();
+    if (grpc != nullptr) {
+      grpc->NotifyAll();
+    }
+  }
 
   // The watchdog's thread: who waits gets an error, while there is a process to send it.
   void EndStuck(Duration step_age) {
     args.metrics.CountWatchdogTrip();
     const double seconds = std::chrono::duration<double>(step_age).count();
     args.health.SetStuck(absl::StrFormat("a step has been under way for %.1f s", seconds));
-    http->NotifyAll();
+    NotifyAll();
     args.on_stuck(step_age);
   }
 };
@@ -87,27 +124,23 @@ absl::StatusOr<std::unique_ptr<Server>> Server::Start(Args args) {
   auto parts = std::make_unique<Parts>(args, std::move(keys), AdmissionLimits(config));
 
   // 1. The loop around the executor, and who watches it. There is no step before there are clients.
+  Parts* const shared = parts.get();
   ASSIGN_OR_RETURN(
       parts->loop,
       SchedulerLoop::Create(
           {.limits = limits,
            .executor = args.executor,
            .clock = args.clock,
-           .observe =
-               [parts = parts.get()](const StepReport& step) {
-                 parts->args.metrics.ObserveStep(step);
-                 parts->watchdog->ObserveStep(step.step_time);
-               },
-           .observe_idle = [&metrics = args.metrics](
-                               const SchedulerCounts& counts) { metrics.ObserveIdle(counts); }}));
-  parts->watchdog = Watchdog::Start(
-      {.heartbeat = [parts = parts.get()] { return parts->loop->heartbeat(); },
-       .clock = args.clock,
-       .patience = SecondsToDuration(config.operations.watchdog_timeout),
-       .on_stuck = [parts = parts.get()](Duration step_age) { parts->EndStuck(step_age); }});
-  args.metrics.SetMoment([parts = parts.get()] {
-    return ServerMoment{.step_age = parts->args.clock.Now() - parts->loop->heartbeat().since,
-                        .queue_prefill_tokens = parts->admission.held().prompt_tokens};
+           .observe = [shared](const StepReport& step) { shared->ObserveStep(step); },
+           .observe_idle = [shared](const SchedulerCounts& now) { shared->ObserveIdle(now); }}));
+  parts->watchdog =
+      Watchdog::Start({.heartbeat = [shared] { return shared->loop->heartbeat(); },
+                       .clock = args.clock,
+                       .patience = SecondsToDuration(config.operations.watchdog_timeout),
+                       .on_stuck = [shared](Duration step_age) { shared->EndStuck(step_age); }});
+  args.metrics.SetMoment([shared] {
+    return ServerMoment{.step_age = shared->args.clock.Now() - shared->loop->heartbeat().since,
+                        .queue_prefill_tokens = shared->admission.held().prompt_tokens};
   });
   // 2. What requests need.
   parts->generation.emplace(args.model,
@@ -128,12 +161,12 @@ absl::StatusOr<std::unique_ptr<Server>> Server::Start(Args args) {
       .keys = parts->keys,
       .metrics = args.metrics,
       .clock = args.clock,
-      .retry_after_seconds = [parts = parts.get()] { return parts->admission.RetryAfterSeconds(); },
+      .retry_after_seconds = [shared] { return shared->admission.RetryAfterSeconds(); },
       .browsers = BrowserRulesOf(config.http, config.http.host),
       .logs_requests = config.operations.log_requests});
   AddOpenAiRoutes(*parts->openai, *parts->router);
   AddProbeRoutes(args.health, *parts->router);
-  // 3. The listener comes last: who can connect is served.
+  // 3. The listeners come last: who can connect is served.
   HttpServer::Args http = MakeHttpArgs(*parts->router);
   http.name = "io";
   http.address = config.http.host;
@@ -143,13 +176,32 @@ absl::StatusOr<std::unique_ptr<Server>> Server::Start(Args args) {
   http.tls = TlsOf(config.http);
   http.observer = Observe(args.metrics);
   ASSIGN_OR_RETURN(parts->http, HttpServer::Start(std::move(http)));
+  if (config.grpc.port != 0) {
+    ASSIGN_OR_RETURN(
+        parts->grpc,
+        GrpcServer::Start(
+            {.generation = *parts->generation,
+             .admission = parts->admission,
+             .health = args.health,
+             .keys = parts->keys,
+             .limits = RequestLimits(config),
+             .scheduler_counts = [shared] { return shared->LastCounts(); },
+             .host = config.grpc.host,
+             .port = CheckedCast<uint16_t>(config.grpc.port),
+             .grpc_limits = {.stall_timeout = SecondsToDuration(config.http.stall_timeout)},
+             .reflection = config.grpc.reflection ? Reflection::kOn : Reflection::kOff,
+             .logs_requests = config.operations.log_requests}));
+  }
+  args.health.SetPhase(ServerPhase::kServing);
+  parts->NotifyAll();
   return std::unique_ptr<Server>(new Server(std::move(parts)));
 }
 
 Server::Server(std::unique_ptr<Parts> parts) : parts_(std::move(parts)) {}
 
-// The listener goes first: its connections use all else.
+// The listeners go first: their connections use all else.
 Server::~Server() {
+  parts_->grpc.reset();
   parts_->http.reset();
   parts_->args.metrics.SetMoment(nullptr);
   parts_->watchdog->Stop();
@@ -159,18 +211,50 @@ uint16_t Server::port() const {
   return parts_->http->port();
 }
 
+std::optional<uint16_t> Server::grpc_port() const {
+  return parts_->grpc != nullptr ? std::optional(parts_->grpc->port()) : std::nullopt;
+}
+
+void Server::AnnounceDrain() {
+  parts_->args.health.SetPhase(ServerPhase::kDraining);
+  parts_->NotifyAll();
+}
+
 void Server::BeginDrain() {
   parts_->admission.BeginDrain();
   parts_->http->BeginDrain();
+  if (parts_->grpc != nullptr) {
+    parts_->grpc->BeginDrain();
+  }
 }
 
 bool Server::WaitUntilIdle(TimePoint deadline) {
-  return parts_->http->WaitUntilIdle(deadline);
+  if (parts_->args.health.phase() >= ServerPhase::kDraining &&
+      parts_->admission.held().requests == 0) {
+    parts_->http->StopAccepting();
+  }
+  const bool http_is_idle = parts_->http->WaitUntilIdle(deadline);
+  return (parts_->grpc == nullptr || parts_->grpc->WaitUntilIdle(deadline)) && http_is_idle;
 }
 
 void Server::Abort() {
   parts_->args.health.SetPhase(ServerPhase::kAborting);
-  parts_->http->NotifyAll();
+  parts_->NotifyAll();
+}
+
+bool Server::WaitForStep(TimePoint deadline) const {
+  const Clock& clock = parts_->args.clock;
+  const TimePoint begin = clock.Now();
+  while (true) {
+    const Heartbeat heartbeat = parts_->loop->heartbeat();
+    if (!heartbeat.in_step || heartbeat.since > begin) {
+      return true;
+    }
+    if (clock.Now() >= deadline) {
+      return false;
+    }
+    absl::SleepFor(kStepPollInterval);
+  }
 }
 
 }  // namespace hadal

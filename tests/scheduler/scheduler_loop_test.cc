@@ -428,6 +428,24 @@ TEST_F(SchedulerLoopTest, ReportsSayWhereTimeWent) {
   EXPECT_EQ(context_tokens, (std::vector<int64_t>{10, 11, 12}));
 }
 
+TEST_F(SchedulerLoopTest, CountsAreSeenWhenTheLastRequestEndsWithoutAStep) {
+  SimulatedExecutor executor({.clock = clock_, .num_blocks = 64, .vocab_size = kSampledVocabSize});
+  std::vector<SchedulerCounts> counts;
+  loop_ = *SchedulerLoop::Create(
+      {.limits = SmallLimits(),
+       .executor = executor,
+       .clock = clock_,
+       .observe = nullptr,
+       .observe_idle = [&counts](const SchedulerCounts& idle) { counts.push_back(idle); }});
+  Request request = MakeRequest(1, 3, 5);
+  request.deadline = clock_.Now();
+  EXPECT_EQ(ReadAll(*Submit(request), 1).reasons[0], FinishReason::kDeadlineExceeded);
+  loop_.reset();
+  ASSERT_FALSE(counts.empty());
+  EXPECT_EQ(counts.back().total_ended[static_cast<size_t>(FinishReason::kDeadlineExceeded)], 1);
+  EXPECT_EQ(executor.num_steps(), 0);
+}
+
 // Holds the second half of the first step until Release.
 class GatedExecutor final : public Executor {
  public:

@@ -264,9 +264,9 @@ def start_sim(folder: pathlib.Path, config: dict, **simulation) -> Server:
     numbers = {"fixed_us": 100, "per_token_us": 0, **simulation}
     server = Server([os.environ["HADAL_SIM_SERVER"], write_config(folder, config), TOKENIZER,
                      *(f"{name}={number}" for name, number in numbers.items())], folder)
-    word, port, ops_port = server.read_line().split()
+    word, port, ops_port, grpc_port = server.read_line().split()
     assert word == "serving"
-    server.port, server.ops_port = int(port), int(ops_port)
+    server.port, server.ops_port, server.grpc_port = int(port), int(ops_port), int(grpc_port)
     return server
 
 

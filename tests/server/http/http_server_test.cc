@@ -226,6 +226,22 @@ TEST(HttpServer, AStreamThatARouteForgetsToEndBreaksOff) {
   EXPECT_EQ(response.body, "one");
 }
 
+TEST(HttpServer, ARouteThatThrowsLosesItsConnectionOnly) {
+  TestServer server([](Exchange& exchange) {
+    if (exchange.request().path == "/bad") {
+      exchange.request().headers.at(1000);
+    }
+    Hello(exchange);
+  });
+  RawClient good(server.port());
+  EXPECT_EQ(good.Call(Get("/a")).status, 200);
+  RawClient bad(server.port());
+  bad.Send(Get("/bad"));
+  EXPECT_EQ(bad.ReadToEnd(), "");
+  server.Await("closed", 1);
+  EXPECT_EQ(good.Call(Get("/a")).status, 200);
+}
+
 TEST(HttpServer, RunElsewhereLeavesTheThreadToOthers) {
   absl::Notification answered;
   TestServer server([&](Exchange& exchange) {
@@ -330,12 +346,15 @@ TEST(HttpServer, StopAcceptingRefusesNewConnections) {
   TestServer server(Hello);
   RawClient client(server.port());
   EXPECT_EQ(client.Call(Get("/a")).status, 200);
+  RawClient silent(server.port());
+  server.Await("opened", 2);
   server.server().StopAccepting();
+  EXPECT_EQ(silent.ReadToEnd(), "");
   // What connects until the socket is closed ends without an answer.
   while (RawClient(server.port()).connected()) {
   }
   EXPECT_EQ(client.Call(Get("/a")).status, 200);
-  EXPECT_EQ(server.CountOf("opened"), 1);
+  EXPECT_EQ(server.CountOf("opened"), 2);
 }
 
 TEST(HttpServer, TheEndCutsOffWhatIsLeft) {

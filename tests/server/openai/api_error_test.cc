@@ -32,6 +32,7 @@ TEST(ApiErrorTest, EachStatusHasItsPlace) {
        "rate_limit_exceeded",
        "",
        true},
+      {absl::StatusCode::kCancelled, 499, kInvalid, "client_closed_request", "", false},
       {absl::StatusCode::kUnavailable, 503, "server_error", "unavailable", "", true},
       {absl::StatusCode::kDeadlineExceeded, 504, "server_error", "timeout", "", true},
   };
@@ -50,7 +51,6 @@ TEST(ApiErrorTest, EachStatusHasItsPlace) {
 TEST(ApiErrorTest, TheInsideStaysInside) {
   for (const absl::StatusCode code : {absl::StatusCode::kInternal,
                                       absl::StatusCode::kUnknown,
-                                      absl::StatusCode::kCancelled,
                                       absl::StatusCode::kDataLoss,
                                       absl::StatusCode::kAborted,
                                       absl::StatusCode::kAlreadyExists,
