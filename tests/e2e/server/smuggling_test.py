@@ -24,7 +24,8 @@ IDS = set(ADDED.values())
 
 @pytest.fixture(scope="module")
 def v3(tmp_path_factory):
-    with start_sim(tmp_path_factory.mktemp("v3"), {}, context=1 << 20, num_blocks=1 << 15) as started:
+    sizes = {"context": 1 << 20, "num_blocks": 1 << 15}
+    with start_sim(tmp_path_factory.mktemp("v3"), {}, **sizes) as started:
         yield started
         assert started.stop() == 0
 
@@ -61,7 +62,8 @@ FIELDS = {
     "developer": lambda text: {"messages": [{"role": "developer", "content": text}, *MESSAGES]},
     "user": lambda text: conversation({"role": "user", "content": text}),
     "user-parts": lambda text: conversation(
-        {"role": "user", "content": [{"type": "text", "text": text}, {"type": "text", "text": "x"}]}),
+        {"role": "user", "content": [{"type": "text", "text": text},
+                                     {"type": "text", "text": "x"}]}),
     "user-name": lambda text: conversation({"role": "user", "content": "x", "name": text}),
     "assistant": lambda text: conversation({"role": "assistant", "content": text}, *MESSAGES),
     "reasoning": lambda text: conversation(

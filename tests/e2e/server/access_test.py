@@ -4,9 +4,9 @@ borrow a browser, or a name of this machine, are sent away."""
 import json
 
 import pytest
-from framing_test import ALLOWED, METHODS, UNKNOWN_PATHS, VARIANTS
 from serving import post, request, start_sim, wait_for
-from wall import CHAT, COMPLETION, ROUTES, Case, Wall, get
+from wall import (ALLOWED, CHAT, COMPLETION, METHODS, ROUTES, UNKNOWN_PATHS, VARIANTS, Case, Wall,
+                  get)
 
 KEY = "sk-0123456789abcdef-Zyxw"
 OTHER_KEY = "sk-another-tenants-key-42"
@@ -80,7 +80,8 @@ def key_cases():
     for name, lines in BAD_CREDENTIALS.items():
         yield unauthorized(f"key-{name}", request("POST", "/v1/chat/completions", body, lines),
                            "chat_completions")
-        yield unauthorized(f"key-{name}-unknown", request("GET", "/nothing", headers=lines), "other")
+        yield unauthorized(f"key-{name}-unknown", request("GET", "/nothing", headers=lines),
+                           "other")
         yield unauthorized(f"key-{name}-query", request("GET", f"/v1/models?api_key={KEY}",
                                                         headers=lines), "models")
     for name, line in GOOD_CREDENTIALS.items():
@@ -91,7 +92,8 @@ def key_cases():
                closes=True)
     for path in PUBLIC:
         yield Case(f"public-{path}", get(path), 200, route="probe")
-        yield Case(f"public-wrong-key-{path}", get(path, "Authorization: Bearer x"), 200, route="probe")
+        yield Case(f"public-wrong-key-{path}", get(path, "Authorization: Bearer x"), 200,
+                   route="probe")
 
 
 GOOD = f"Authorization: Bearer {KEY}"
@@ -101,7 +103,8 @@ FOREIGN_ORIGINS = ["http://evil.example", "https://chat.example.org.evil.example
                    "http://localhost.evil.example", "http://127.0.0.1.evil.example", "localhost",
                    "http://localhost:9", "http://user@localhost", "chrome-extension://abcdef", "*"]
 FOREIGN_HOSTS = ["evil.example", "localhost.evil.example", "evil.localhost", "127.0.0.1.nip.io",
-                 "hadal.example.org.evil.example", "xhadal.example.org", "example.org", "0x7f000001"]
+                 "hadal.example.org.evil.example", "xhadal.example.org", "example.org",
+                 "0x7f000001"]
 OWN_HOSTS = ["localhost", "LOCALHOST", "localhost:8000", "127.0.0.1", "127.0.0.1:1", "[::1]",
              "[::1]:80", "10.0.0.7", "hadal.example.org", "HADAL.example.org:443"]
 

@@ -51,7 +51,8 @@ class Prometheus:
                 stdout=log, stderr=log, env={**os.environ, "GOMAXPROCS": "1"})
 
     def get(self, path: str) -> bytes:
-        with urllib.request.urlopen(f"http://127.0.0.1:{self.port}{path}", timeout=PATIENCE) as reply:
+        url = f"http://127.0.0.1:{self.port}{path}"
+        with urllib.request.urlopen(url, timeout=PATIENCE) as reply:
             return reply.read()
 
     def is_ready(self) -> bool:
@@ -154,7 +155,8 @@ def check_histograms(metrics: Metrics):
     for (name, labels), values in buckets.items():
         counts = [count for _, count in sorted(values)]
         assert counts == sorted(counts), name
-        assert sorted(values)[-1] == (float("inf"), metrics.series[(f"{name}_count", *labels)]), name
+        count = metrics.series[(f"{name}_count", *labels)]
+        assert sorted(values)[-1] == (float("inf"), count), name
 
 
 def test_counters_only_grow_while_histograms_add_up(server):
@@ -211,7 +213,8 @@ def bogus_requests(i: int) -> list[bytes]:
     return [post(CHAT_PATH, {**CHAT, "model": name}),
             post(CHAT_PATH, {**CHAT, "max_tokens": 1, "user": name, "cache_salt": name,
                              "metadata": {str(i): name}, "service_tier": name},
-                 (f"x-request-id: id-{i}", f"User-Agent: agent-{i}", f"X-Forwarded-For: 10.0.0.{i}")),
+                 (f"x-request-id: id-{i}", f"User-Agent: agent-{i}",
+                  f"X-Forwarded-For: 10.0.0.{i}")),
             post(CHAT_PATH, {**CHAT, f"field-{i}": 1}), request("GET", f"/path-{i}"),
             request("GET", f"/v1/models/model-{i}"), request(f"METHOD{i}", "/v1/models"),
             post("/tokenize", {"prompt": "x", "model": name}),

@@ -19,6 +19,27 @@ ROUTES = {"/v1/chat/completions": "chat_completions", "/v1/completions": "comple
           "/v1/models": "models", "/tokenize": "tokenize", "/detokenize": "detokenize",
           "/livez": "probe", "/readyz": "probe", "/startupz": "probe", "/metrics": "metrics"}
 
+# Paths and the method that each has; what is no path; and what others might take for one.
+METHODS = ["GET", "HEAD", "POST", "PUT", "DELETE", "PATCH", "OPTIONS", "TRACE", "get", "PROPFIND",
+           "X"]
+ALLOWED = {"/livez": "GET", "/readyz": "GET", "/startupz": "GET"}
+for base in ("", "/v1", "/beta"):
+    ALLOWED |= {f"{base}/chat/completions": "POST", f"{base}/completions": "POST",
+                f"{base}/models": "GET", f"{base}/models/sim": "GET"}
+for base in ("", "/v1"):
+    ALLOWED |= {f"{base}/tokenize": "POST", f"{base}/detokenize": "POST"}
+UNKNOWN_PATHS = ["/", "//", "/v1", "/v1/", "/v2/models", "/v1/engines", "/v1/embeddings",
+                 "/v1/responses", "/metrics", "/docs", "/openapi.json", "/health", "/slots",
+                 "/props", "/debug/pprof", "/v1/chat", "/v1/files", "/admin", "/invocations",
+                 "/.env", "/..", "/favicon.ico", "/beta/tokenize", "/v1/livez", "/index.html",
+                 "/cgi-bin/x", "/v1/models/sim/", "/%"]
+VARIANTS = ["//v1/models", "/v1//models", "/v1/../v1/models", "/v1/./models", "/./v1/models",
+            "/V1/models", "/v1/Models", "/v1/models/", "/v1/models;x", "/v1/models;x=y",
+            "/v1%2fmodels", "/v1%2Fmodels", "/%76%31/models", "/v1/model%73", "/v1/models%00",
+            "/v1/models%20", "/v1\\models", "/v1/models.json", "/v1/models%3fx",
+            "/x/..%2fv1/models", "/v1/models&x", "/v1/models,", "/v1/models:", "/v1/models'",
+            "/v1/models%0d%0aX:%20y"]
+
 # What the label `code` says of other statuses is "other".
 COUNTED_STATUSES = {200, 204, 400, 401, 403, 404, 405, 408, 413, 414, 415, 417, 422, 429, 431, 499,
                     500, 501, 503, 504, 505}
