@@ -2,9 +2,9 @@
 
 #include <algorithm>
 #include <array>
+#include <charconv>
 #include <utility>
 
-#include <absl/strings/str_format.h>
 #include <boost/asio/post.hpp>
 
 #include "base/check.h"
@@ -217,10 +217,12 @@ bool ServerExchange::Write(std::string_view piece) {
     std::array<asio::const_buffer, 1> buffers = {asio::buffer(piece)};
     return Send(buffers, Connection::HalfClosed::kIsGone);
   }
-  std::array<char, 32> line = {};
-  const int line_size = absl::SNPrintF(line.data(), line.size(), "%x\r\n", piece.size());
-  std::array<asio::const_buffer, 3> buffers = {
-      asio::buffer(line.data(), static_cast<size_t>(line_size)),
+  std::array<char, 2 * sizeof(size_t)> size;  // in hexadecimal digits, which it always fits
+  const char* const size_end =
+      std::to_chars(size.data(), size.data() + size.size(), piece.size(), 16).ptr;
+  std::array<asio::const_buffer, 4> buffers = {
+      asio::buffer(size.data(), static_cast<size_t>(size_end - size.data())),
+      asio::buffer(std::string_view("\r\n")),
       asio::buffer(piece),
       asio::buffer(std::string_view("\r\n"))};
   return Send(buffers, Connection::HalfClosed::kIsGone);
