@@ -79,6 +79,9 @@ std::string StopMatcher::Push(std::string_view text) {
   if (stopped_) {
     return {};
   }
+  if (children_.empty()) {  // no stop strings, as is usual
+    return std::string(text);
+  }
   for (const char byte : text) {
     held_.push_back(byte);
     ++num_seen_;

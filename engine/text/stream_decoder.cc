@@ -11,7 +11,11 @@ std::string StreamDecoder::Push(TokenId id) {
   if (special_tokens_ == SpecialTokens::kHide && tokenizer_->IsSpecial(id)) {
     return {};
   }
-  pending_.append(tokenizer_->Piece(id));
+  const std::string_view piece = tokenizer_->Piece(id);
+  if (pending_.empty() && ValidUtf8Prefix(piece) == piece.size()) {  // whole characters, as usual
+    return std::string(piece);
+  }
+  pending_.append(piece);
   // All is decided but a beginning of a character at the end.
   std::string_view rest = pending_;
   size_t num_decided = 0;

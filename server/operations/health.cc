@@ -44,11 +44,6 @@ Health::State Health::state() const {
   return state_;
 }
 
-bool Health::is_aborting() const {
-  const absl::MutexLock lock(&mutex_);
-  return state_.phase == ServerPhase::kAborting || !state_.stuck.empty();
-}
-
 void Health::SetPhase(ServerPhase phase) {
   {
     const absl::MutexLock lock(&mutex_);
@@ -56,6 +51,7 @@ void Health::SetPhase(ServerPhase phase) {
       return;
     }
     state_.phase = phase;
+    is_aborting_ = is_aborting_ || phase == ServerPhase::kAborting;
   }
   NotifyListeners();
 }
@@ -73,6 +69,7 @@ void Health::SetStuck(std::string why) {
       return;
     }
     state_.stuck = why.empty() ? "no progress" : std::move(why);
+    is_aborting_ = true;
   }
   NotifyListeners();
 }

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <atomic>
 #include <cstdint>
 #include <functional>
 #include <string>
@@ -34,8 +35,8 @@ class Health {
 
   [[nodiscard]] ServerPhase phase() const;
 
-  /// Whether what runs is to end at once: aborting, or stuck.
-  [[nodiscard]] bool is_aborting() const;
+  /// Whether what runs is to end at once: aborting, or stuck. Asked for each token: without a lock.
+  [[nodiscard]] bool is_aborting() const { return is_aborting_.load(std::memory_order_acquire); }
 
   void SetPhase(ServerPhase phase);  // ignored unless it goes forward
 
@@ -77,6 +78,7 @@ class Health {
   [[nodiscard]] State state() const;
   void NotifyListeners() const;
 
+  std::atomic<bool> is_aborting_ = false;  // what state_ says of it
   mutable absl::Mutex mutex_;
   State state_ ABSL_GUARDED_BY(mutex_);
   std::vector<std::function<Check()>> checks_ ABSL_GUARDED_BY(mutex_);

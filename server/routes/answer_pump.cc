@@ -61,7 +61,8 @@ absl::Status AnswerPump::Stream(const EventWriter& writer) {
       }
       return absl::OkStatus();
     }
-    if (args_.clock.Now() >= next_comment) {
+    const TimePoint now = args_.clock.Now();
+    if (now >= next_comment) {
       events += kComment;
       has_news = true;
     }
@@ -71,7 +72,7 @@ absl::Status AnswerPump::Stream(const EventWriter& writer) {
         return absl::OkStatus();
       }
       has_news = false;
-      next_comment = args_.clock.Now() + args_.keep_alive_interval;
+      next_comment = now + args_.keep_alive_interval;
     }
     if (args_.call.exchange().Wait(next_comment) == Exchange::Event::kClientGone) {
       args_.call.finish_reason = NameOf(FinishReason::kCancelled);
