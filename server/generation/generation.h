@@ -22,6 +22,13 @@ namespace hadal {
 
 /// What generations share. Any thread.
 struct GenerationContext {
+  /// Borrows all of them.
+  GenerationContext(const ServedModel& served_model,
+                    SchedulerLoop& scheduler_loop,
+                    const Clock& a_clock,
+                    ServerMetrics& server_metrics)
+      : model(served_model), loop(scheduler_loop), clock(a_clock), metrics(server_metrics) {}
+
   /// Ids count up: none is used twice.
   RequestId NewRequestId() const { return RequestId{next_id.fetch_add(1)}; }
 

@@ -36,6 +36,7 @@ absl::StatusOr<std::string> Tokenize(const OpenAiContext& context, std::string_v
     return TokenizeJson(tokens, nullptr, model.max_tokens());
   }
   std::vector<std::string> strings;
+  strings.reserve(tokens.size());
   for (const TokenId token : tokens) {
     strings.emplace_back(model.tokenizer().Piece(token));
   }
@@ -65,8 +66,7 @@ std::optional<char> HexByte(std::string_view digits) {
 std::string Unescape(std::string_view text) {
   std::string name;
   for (size_t i = 0; i < text.size(); ++i) {
-    const std::optional<char> byte =
-        text[i] == '%' ? HexByte(text.substr(i + 1, 2)) : std::nullopt;
+    const std::optional<char> byte = text[i] == '%' ? HexByte(text.substr(i + 1, 2)) : std::nullopt;
     name.push_back(byte.value_or(text[i]));
     i += byte.has_value() ? 2 : 0;
   }

@@ -76,6 +76,10 @@ struct Server::Parts {
   std::unique_ptr<HttpServer> http;
   std::unique_ptr<GrpcServer> grpc;  // null: it is off
 
+  absl::Status StartLoop(const Limits& limits);
+  void MakeRoutes();
+  absl::Status StartListeners();
+
   // The scheduler's thread.
   void ObserveStep(const StepReport& step) {
     args.metrics.ObserveStep(step);
@@ -117,6 +121,84 @@ struct Server::Parts {
   }
 };
 
+// The loop around the executor, and who watches it.
+absl::Status Server::Parts::StartLoop(const Limits& limits) {
+  ASSIGN_OR_RETURN(loop,
+                   SchedulerLoop::Create(
+                       {.limits = limits,
+                        .executor = args.executor,
+                        .clock = args.clock,
+                        .observe = [this](const StepReport& step) { ObserveStep(step); },
+                        .observe_idle = [this](const SchedulerCounts& now) { ObserveIdle(now); }}));
+  watchdog =
+      Watchdog::Start({.heartbeat = [this] { return loop->heartbeat(); },
+                       .clock = args.clock,
+                       .patience = SecondsToDuration(args.config.operations.watchdog_timeout),
+                       .on_stuck = [this](Duration step_age) { EndStuck(step_age); }});
+  args.metrics.SetMoment([this] {
+    return ServerMoment{.step_age = args.clock.Now() - loop->heartbeat().since,
+                        .queue_prefill_tokens = admission.held().prompt_tokens};
+  });
+  return absl::OkStatus();
+}
+
+// What requests need, and which there are.
+void Server::Parts::MakeRoutes() {
+  const ServerConfig& config = args.config;
+  generation.emplace(args.model, *loop, args.clock, args.metrics);
+  generation->cache_sharing = SharingOf(config.security);
+  generation->request_timeout = SecondsToDuration(config.scheduling.request_timeout);
+  openai.emplace(
+      OpenAiContext{.generation = *generation,
+                    .admission = admission,
+                    .health = args.health,
+                    .limits = RequestLimits(config),
+                    .keep_alive_interval = SecondsToDuration(config.http.keep_alive_interval),
+                    .created = SecondsSince1970(),
+                    .system_fingerprint = "hadal-" + args.version});
+  router.emplace(
+      Router::Args{.keys = keys,
+                   .metrics = args.metrics,
+                   .clock = args.clock,
+                   .retry_after_seconds = [this] { return admission.RetryAfterSeconds(); },
+                   .browsers = BrowserRulesOf(config.http, config.http.host),
+                   .logs_requests = config.operations.log_requests});
+  AddOpenAiRoutes(*openai, *router);
+  AddProbeRoutes(args.health, *router);
+}
+
+absl::Status Server::Parts::StartListeners() {
+  const ServerConfig& config = args.config;
+  HttpServer::Args http_args = MakeHttpArgs(*router);
+  http_args.name = "io";
+  http_args.address = config.http.host;
+  http_args.port = CheckedCast<uint16_t>(config.http.port);
+  http_args.num_threads = NumIoThreads(config);
+  http_args.limits = HttpLimitsOf(config.http);
+  http_args.tls = TlsOf(config.http);
+  http_args.observer = Observe(args.metrics);
+  ASSIGN_OR_RETURN(http, HttpServer::Start(std::move(http_args)));
+  if (config.grpc.port != 0) {
+    ASSIGN_OR_RETURN(
+        grpc,
+        GrpcServer::Start(
+            {.generation = *generation,
+             .admission = admission,
+             .health = args.health,
+             .keys = keys,
+             .limits = RequestLimits(config),
+             .scheduler_counts = [this] { return LastCounts(); },
+             .host = config.grpc.host,
+             .port = CheckedCast<uint16_t>(config.grpc.port),
+             .grpc_limits = {.stall_timeout = SecondsToDuration(config.http.stall_timeout)},
+             .reflection = config.grpc.reflection ? Reflection::kOn : Reflection::kOff,
+             .logs_requests = config.operations.log_requests}));
+  }
+  const absl::MutexLock lock(&mutex);
+  is_listening = true;
+  return absl::OkStatus();
+}
+
 absl::StatusOr<std::unique_ptr<Server>> Server::Start(Args args) {
   const ServerConfig& config = args.config;
   RETURN_IF_ERROR(ValidateServerConfig(config));
@@ -132,79 +214,10 @@ absl::StatusOr<std::unique_ptr<Server>> Server::Start(Args args) {
       RequestLimits(config).max_stop_token_ids + std::ssize(args.model.answer_ends());
   auto parts = std::make_unique<Parts>(args, std::move(keys), AdmissionLimits(config));
 
-  // 1. The loop around the executor, and who watches it. There is no step before there are clients.
-  Parts* const shared = parts.get();
-  ASSIGN_OR_RETURN(
-      parts->loop,
-      SchedulerLoop::Create(
-          {.limits = limits,
-           .executor = args.executor,
-           .clock = args.clock,
-           .observe = [shared](const StepReport& step) { shared->ObserveStep(step); },
-           .observe_idle = [shared](const SchedulerCounts& now) { shared->ObserveIdle(now); }}));
-  parts->watchdog =
-      Watchdog::Start({.heartbeat = [shared] { return shared->loop->heartbeat(); },
-                       .clock = args.clock,
-                       .patience = SecondsToDuration(config.operations.watchdog_timeout),
-                       .on_stuck = [shared](Duration step_age) { shared->EndStuck(step_age); }});
-  args.metrics.SetMoment([shared] {
-    return ServerMoment{.step_age = shared->args.clock.Now() - shared->loop->heartbeat().since,
-                        .queue_prefill_tokens = shared->admission.held().prompt_tokens};
-  });
-  // 2. What requests need.
-  parts->generation.emplace(args.model,
-                            *parts->loop,
-                            args.clock,
-                            args.metrics,
-                            SharingOf(config.security),
-                            SecondsToDuration(config.scheduling.request_timeout));
-  parts->openai.emplace(
-      OpenAiContext{.generation = *parts->generation,
-                    .admission = parts->admission,
-                    .health = args.health,
-                    .limits = RequestLimits(config),
-                    .keep_alive_interval = SecondsToDuration(config.http.keep_alive_interval),
-                    .created = SecondsSince1970(),
-                    .system_fingerprint = "hadal-" + args.version});
-  parts->router.emplace(Router::Args{
-      .keys = parts->keys,
-      .metrics = args.metrics,
-      .clock = args.clock,
-      .retry_after_seconds = [shared] { return shared->admission.RetryAfterSeconds(); },
-      .browsers = BrowserRulesOf(config.http, config.http.host),
-      .logs_requests = config.operations.log_requests});
-  AddOpenAiRoutes(*parts->openai, *parts->router);
-  AddProbeRoutes(args.health, *parts->router);
-  // 3. The listeners come last: who can connect is served.
-  HttpServer::Args http = MakeHttpArgs(*parts->router);
-  http.name = "io";
-  http.address = config.http.host;
-  http.port = CheckedCast<uint16_t>(config.http.port);
-  http.num_threads = NumIoThreads(config);
-  http.limits = HttpLimitsOf(config.http);
-  http.tls = TlsOf(config.http);
-  http.observer = Observe(args.metrics);
-  ASSIGN_OR_RETURN(parts->http, HttpServer::Start(std::move(http)));
-  if (config.grpc.port != 0) {
-    ASSIGN_OR_RETURN(
-        parts->grpc,
-        GrpcServer::Start(
-            {.generation = *parts->generation,
-             .admission = parts->admission,
-             .health = args.health,
-             .keys = parts->keys,
-             .limits = RequestLimits(config),
-             .scheduler_counts = [shared] { return shared->LastCounts(); },
-             .host = config.grpc.host,
-             .port = CheckedCast<uint16_t>(config.grpc.port),
-             .grpc_limits = {.stall_timeout = SecondsToDuration(config.http.stall_timeout)},
-             .reflection = config.grpc.reflection ? Reflection::kOn : Reflection::kOff,
-             .logs_requests = config.operations.log_requests}));
-  }
-  {
-    const absl::MutexLock lock(&parts->mutex);
-    parts->is_listening = true;
-  }
+  // There is no step before there are clients, and the listeners come last.
+  RETURN_IF_ERROR(parts->StartLoop(limits));
+  parts->MakeRoutes();
+  RETURN_IF_ERROR(parts->StartListeners());
   args.health.SetPhase(ServerPhase::kServing);
   return std::unique_ptr<Server>(new Server(std::move(parts)));
 }
