@@ -2,9 +2,11 @@
 
 find_package(Threads REQUIRED)
 find_package(absl REQUIRED)                              # Status, FunctionRef, Mutex, flat_hash_map
-find_package(Boost 1.81 REQUIRED COMPONENTS json context) # JSON without exceptions; HTTP: Asio, Beast
+find_package(Boost 1.81 REQUIRED COMPONENTS json context) # JSON without exceptions; HTTP
 find_package(OpenSSL REQUIRED)                           # TLS, hashes of keys
 find_package(prometheus-cpp REQUIRED COMPONENTS core)    # metrics
+find_package(Protobuf REQUIRED)                          # messages of gRPC
+find_package(gRPC REQUIRED)                              # gRPC: server, health, reflection
 find_package(yaml-cpp REQUIRED)                          # the configuration file
 find_package(spdlog REQUIRED)                            # logs, as JSON lines
 find_package(CLI11 REQUIRED)                             # command line flags

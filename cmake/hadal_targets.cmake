@@ -53,7 +53,7 @@ function(hadal_library)
   target_link_libraries(${ARG_NAME} PUBLIC ${ARG_DEPS} PRIVATE ${ARG_PRIVATE_DEPS})
   hadal_target_options(${ARG_NAME})
   hadal_check_layers(${ARG_NAME} ${ARG_LAYER} ${ARG_DEPS} ${ARG_PRIVATE_DEPS})
-  if(BUILD_TESTING AND NOT HADAL_FUZZ)
+  if(BUILD_TESTING AND NOT HADAL_FUZZ AND NOT HADAL_SANITIZE) # once is enough
     add_executable(${ARG_NAME}_link_test ${PROJECT_SOURCE_DIR}/tests/support/link_test_main.cc)
     target_link_libraries(${ARG_NAME}_link_test
                           PRIVATE "$<LINK_LIBRARY:WHOLE_ARCHIVE,${ARG_NAME}>")

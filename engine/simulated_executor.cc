@@ -110,6 +110,7 @@ absl::Status SimulatedExecutor::Wait(StepOutput& output) {
     const int64_t num_tokens = NumTokensOf(batch, i);
     output.stats.context_tokens += first + num_tokens;
     output.stats.attended_tokens += num_tokens * first + num_tokens * (num_tokens + 1) / 2;
+    output.stats.attendable_tokens = output.stats.attended_tokens;
   }
   for (int64_t i = 0; i < batch.num_sequences(); ++i) {
     CheckPrefix(batch, i, FirstPositionOf(batch, i) + NumTokensOf(batch, i));

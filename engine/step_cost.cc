@@ -58,6 +58,7 @@ void StepCost::Estimate(const Work& work, StepStats& stats) const {
   stats.num_active_experts = num_active;
   stats.context_tokens = work.context_tokens;
   stats.attended_tokens = work.attended_tokens;
+  stats.attendable_tokens = work.attended_tokens;  // attention is dense
   stats.num_logits_rows = work.num_logits_rows;
   stats.flops = 2 * (multiply_adds(work.num_tokens, layers_.num_elements) +
                      multiply_adds(num_expert_tokens, expert_.num_elements) +

@@ -14,8 +14,9 @@ struct StepStats {
   std::vector<int32_t> expert_tokens = {};  // [num_moe_layers * n_routed_experts] of this step
   int64_t num_active_experts = 0;           // that got a token, of all layers together
 
-  int64_t context_tokens = 0;   // cached ones of the step's sequences, its own included
-  int64_t attended_tokens = 0;  // by all query tokens together, in one layer
+  int64_t context_tokens = 0;     // cached ones of the step's sequences, its own included
+  int64_t attended_tokens = 0;    // by all query tokens together, in one layer
+  int64_t attendable_tokens = 0;  // that causality allows: more when attention is sparse
   int64_t num_logits_rows = 0;
 
   double flops = 0;                // of matrix products and attention; a multiply-add counts as two

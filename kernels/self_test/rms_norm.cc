@@ -20,6 +20,7 @@ bool RmsNormProblem::GuardsIntact() const {
 std::vector<double> RmsNormProblem::Tolerances(const std::vector<float>& expected) const {
   const double relative = Gamma(weight.view().extent(0)) / 2 + 6 * kUnit;
   std::vector<double> tolerances;
+  tolerances.reserve(expected.size());
   for (const float value : expected) {
     tolerances.push_back(relative * std::abs(double{value}));
   }

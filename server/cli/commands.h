@@ -25,4 +25,11 @@ absl::Status RunCommand(const ScoreOptions& options);
 /// Throughput and latency of scheduler and engine under a made-up load.
 absl::Status RunCommand(const BenchOptions& options);
 
+/// Serves a model over HTTP until it is told to stop.
+absl::Status RunCommand(const ServeOptions& options);
+
+/// Holds every op of the chosen kernels against its reference on this machine. Internal when one
+/// fails, after all are printed.
+absl::Status RunCommand(const DoctorOptions& options);
+
 }  // namespace hadal

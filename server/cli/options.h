@@ -10,6 +10,7 @@
 #include "base/log.h"
 #include "engine/api/sampling_params.h"
 #include "engine/model/cache_budget.h"
+#include "server/config/server_config.h"
 
 namespace hadal {
 
@@ -91,11 +92,23 @@ struct BenchOptions {
   OutputFormat format = OutputFormat::kText;
 };
 
+struct ServeOptions {
+  ServerConfig config;         // valid
+  std::string effective_yaml;  // the same as a configuration file, with the source of each value
+};
+
+struct DoctorOptions {
+  ModelOptions model;  // an empty folder: widths that are built in; only threads and kernels count
+  OutputFormat format = OutputFormat::kText;
+};
+
 using Command = std::variant<GenerateOptions,
                              InspectOptions,
                              TokenizeOptions,
                              DetokenizeOptions,
                              ScoreOptions,
-                             BenchOptions>;
+                             BenchOptions,
+                             DoctorOptions,
+                             ServeOptions>;
 
 }  // namespace hadal

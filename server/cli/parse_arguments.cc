@@ -4,10 +4,17 @@
 
 #include <map>
 #include <memory>
+#include <optional>
+#include <span>
 #include <string>
+#include <utility>
+#include <vector>
 
 #include <CLI/CLI.hpp>
 #include <absl/strings/str_format.h>
+
+#include "server/config/config_file.h"
+#include "server/config/config_value.h"
 
 namespace hadal {
 namespace {
@@ -241,6 +248,100 @@ void AddBench(CLI::App& app, BenchOptions& options) {
   AddJsonFlag(app, options.format);
 }
 
+// What the flags of `serve` say, before they are put together with the file.
+struct ServeFlags {
+  struct Value {
+    const ConfigKey* key;
+    std::vector<std::string> texts;
+  };
+
+  std::string config_file;
+  std::vector<Value> values;
+};
+
+// What help shows as the default of a key: nothing, a text without quotes, or a value.
+std::string DefaultOf(const ConfigKey& key) {
+  const ServerConfig defaults;
+  if (const auto* text = std::get_if<TextField>(&key.field)) {
+    return text->get(defaults);
+  }
+  return std::holds_alternative<ListField>(key.field) ? "" : YamlOf(key, defaults);
+}
+
+void AddBoolKey(CLI::App& app, const ConfigKey& key, ServeFlags& flags) {
+  const std::string name(key.flag.substr(2));
+  app.add_flag_function(
+         "--" + name + ",!--no-" + name,
+         [&flags, &key](int64_t count) {
+           flags.values.push_back({.key = &key, .texts = {count > 0 ? "true" : "false"}});
+         },
+         absl::StrFormat("%s; %s by default", key.help, DefaultOf(key) == "true" ? "on" : "off"))
+      ->group(std::string(key.section));
+}
+
+void AddKey(CLI::App& app, const ConfigKey& key, ServeFlags& flags) {
+  const auto check = [&key](const std::string& text) {
+    ServerConfig unused;
+    return std::string(MessageOf(SetValue(key, std::span(&text, 1), unused)));
+  };
+  const auto set = [&key, &flags](const std::vector<std::string>& texts) {
+    flags.values.push_back({.key = &key, .texts = texts});
+  };
+  const bool is_list = std::holds_alternative<ListField>(key.field);
+  app.add_option_function<std::vector<std::string>>(
+         std::string(key.flag), set, std::string(key.help) + (is_list ? "; repeatable" : ""))
+      ->check(check)
+      ->type_name(std::string(key.unit))
+      ->default_str(DefaultOf(key))
+      ->group(std::string(key.section))
+      ->multi_option_policy(is_list ? CLI::MultiOptionPolicy::TakeAll
+                                    : CLI::MultiOptionPolicy::Throw)
+      ->expected(1, is_list ? CLI::detail::expected_max_vector_size : 1)
+      ->allow_extra_args(false);
+}
+
+// The command line is the flags of all keys of the configuration.
+void AddServe(CLI::App& app, std::optional<ServeFlags>& chosen) {
+  CLI::App* const serve = app.add_subcommand("serve", "Serve a model over HTTP");
+  const auto flags = std::make_shared<ServeFlags>();
+  serve
+      ->add_option("--config",
+                   flags->config_file,
+                   "Configuration (YAML); flags win over it. What runs is printed at start, in its "
+                   "form")
+      ->type_name("FILE");
+  for (const ConfigKey& key : ConfigKeys()) {
+    if (std::holds_alternative<BoolField>(key.field)) {
+      AddBoolKey(*serve, key, *flags);
+    } else {
+      AddKey(*serve, key, *flags);
+    }
+  }
+  serve->callback([flags, &chosen] { chosen = *flags; });
+}
+
+// Defaults, then the file, then flags.
+absl::StatusOr<ServeOptions> Resolve(const ServeFlags& flags) {
+  EffectiveConfig config;
+  if (!flags.config_file.empty()) {
+    RETURN_IF_ERROR(CheckpointFault(ApplyConfigFile(flags.config_file, config)));
+  }
+  for (const ServeFlags::Value& value : flags.values) {
+    RETURN_IF_ERROR(
+        Annotate(config.Set(*value.key, value.texts, ConfigSource::kFlag), value.key->flag));
+  }
+  RETURN_IF_ERROR(ValidateServerConfig(config.config()));
+  return ServeOptions{.config = config.config(), .effective_yaml = config.ToYaml()};
+}
+
+void AddDoctor(CLI::App& app, DoctorOptions& options) {
+  AddModelFlag(app, options.model.model);
+  app.get_option("--model")->description(
+      "Checkpoint folder whose widths to test; only config.json");
+  AddEngineFlags(app, options.model);
+  AddJsonFlag(app, options.format);
+}
+
 // Adds a subcommand that, when chosen, puts its options into `chosen`.
 template <typename Options>
 void AddCommand(CLI::App& app,
@@ -258,6 +359,7 @@ void AddCommand(CLI::App& app,
 
 std::variant<Command, ExitCode> ParseArguments(std::span<char* const> arguments) {
   std::optional<Command> chosen;
+  std::optional<ServeFlags> serve;
   try {
     CLI::App app("Hadal: an inference server for the DeepSeek family of language models", "hadal");
     app.set_version_flag("--version", HADAL_VERSION);
@@ -269,6 +371,8 @@ std::variant<Command, ExitCode> ParseArguments(std::span<char* const> arguments)
     AddCommand(app, "detokenize", "Show the text of tokens", &AddDetokenize, chosen);
     AddCommand(app, "score", "Log-probability of every token of a text", &AddScore, chosen);
     AddCommand(app, "bench", "Measure throughput and latency under load", &AddBench, chosen);
+    AddCommand(app, "doctor", "Test all kernels on this machine", &AddDoctor, chosen);
+    AddServe(app, serve);
     try {
       app.parse(static_cast<int>(arguments.size()), arguments.data());
     } catch (const CLI::ParseError& error) {
@@ -276,6 +380,13 @@ std::variant<Command, ExitCode> ParseArguments(std::span<char* const> arguments)
     }
   } catch (const std::exception& error) {
     return Finish(InvalidArgument("%s", error.what()));
+  }
+  if (serve.has_value()) {
+    absl::StatusOr<ServeOptions> options = Resolve(*serve);
+    if (!options.ok()) {
+      return Finish(options.status());
+    }
+    return Command(*std::move(options));
   }
   return *chosen;
 }

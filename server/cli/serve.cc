@@ -5,6 +5,7 @@
 #include <utility>
 #include <vector>
 
+#include <absl/strings/str_cat.h>
 #include <absl/strings/str_format.h>
 
 #include "base/log.h"
@@ -63,8 +64,6 @@ absl::StatusOr<ServedModel> MakeServedModel(const ServerConfig& config,
                       .max_tokens = max_tokens});
 }
 
-}  // namespace
-
 // What /readyz?verbose says of the kernels.
 Health::Check KernelCheck(const LocalExecutor& executor) {
   Health::Check check = {.name = "kernels"};
@@ -84,9 +83,13 @@ Health::Check KernelCheck(const LocalExecutor& executor) {
 
 absl::Status RunCommand(const ServeOptions& options) {
   const ServerConfig& config = options.config;
-  RETURN_IF_ERROR(ValidateServerConfig(config));
   TerminationSignals signals;  // before there are threads
   SetLogLevel(config.operations.log_level);
+  std::printf("%s", options.effective_yaml.c_str());
+  std::fflush(stdout);
+  for (const std::string& warning : ConfigWarnings(config)) {
+    Log(LogLevel::kWarning, warning);
+  }
   const SteadyClock clock;
   Health health;
 
@@ -100,7 +103,7 @@ absl::Status RunCommand(const ServeOptions& options) {
                              .model = NamesOf(config).front(),
                              .max_running_sequences = config.scheduling.max_running_sequences,
                              .max_requests = config.scheduling.max_requests});
-  ASSIGN_OR_RETURN(const std::unique_ptr<OperationsServer> operations,
+  ASSIGN_OR_RETURN(std::unique_ptr<OperationsServer> operations,
                    OperationsServer::Start(
                        {.config = config, .clock = clock, .health = health, .metrics = *metrics}));
   const TimePoint load_begin = clock.Now();
@@ -116,6 +119,7 @@ absl::Status RunCommand(const ServeOptions& options) {
   if (text.config().n_routed_experts > 0) {
     metrics->SetExperts(ExpertShapeOf(text.config()));
   }
+  metrics->SetKernels([&executor = *engine.executor] { return executor.kernel_health(); });
   health.AddCheck([&executor = *engine.executor] { return KernelCheck(executor); });
 
   // 3. Serving, until told otherwise.
@@ -131,13 +135,15 @@ absl::Status RunCommand(const ServeOptions& options) {
                                   .metrics = *metrics,
                                   .version = HADAL_VERSION,
                                   .on_stuck = [](Duration /*step_age*/) { ExitStuck(); }}));
-  health.SetPhase(ServerPhase::kServing);
   Log(LogLevel::kInfo,
-      absl::StrFormat("serving %s on port %d, probes and metrics on port %d",
-                      model.names().front(),
-                      server->port(),
-                      operations->port()));
-  const ServingEnd end = ServeUntilSignalled(config.operations, clock, health, *server, signals);
+      absl::StrFormat(
+          "serving %s on port %d, probes and metrics on port %d, gRPC on %s",
+          model.names().front(),
+          server->port(),
+          operations->port(),
+          server->grpc_port().has_value() ? absl::StrCat(*server->grpc_port()) : "none"));
+  const ServingEnd end = ServeUntilSignalled(config.operations, clock, *server, signals);
+  operations.reset();  // what it answers comes from all that ends now
   return end == ServingEnd::kDrained ? absl::OkStatus() : Cancelled("ended by a second signal");
 }
 

@@ -59,16 +59,15 @@ template <auto kSection, auto kMember>
 constexpr TextField Text(std::string_view (*check)(std::string_view)) {
   using M = Member<kSection, kMember>;
   return {.get = [](const C& config) -> const std::string& { return M::Of(config); },
-          .set = [](C& config, std::string value) { M::Of(config) = std::move(value); },
+          .set = [](C& config, const std::string& value) { M::Of(config) = value; },
           .check = check};
 }
 
 template <auto kSection, auto kMember>
 constexpr ListField List() {
   using M = Member<kSection, kMember>;
-  return {
-      .get = [](const C& config) -> const std::vector<std::string>& { return M::Of(config); },
-      .set = [](C& config, std::vector<std::string> value) { M::Of(config) = std::move(value); }};
+  return {.get = [](const C& config) -> const std::vector<std::string>& { return M::Of(config); },
+          .set = [](C& config, const std::vector<std::string>& value) { M::Of(config) = value; }};
 }
 
 template <auto kSection, auto kMember>
@@ -287,13 +286,13 @@ constexpr std::array kKeys = {
     // operations
     ConfigKey{"operations",
               "host",
-              "--operations-host",
+              "--ops-host",
               "ADDRESS",
               "Address to listen on for probes and metrics",
               Text<&C::operations, &C::Operations::host>(&CheckNotEmpty)},
     ConfigKey{"operations",
               "port",
-              "--operations-port",
+              "--ops-port",
               "PORT",
               "Port to listen on for probes and metrics; 0: any that is free",
               Integer<&C::operations, &C::Operations::port>(0, 65535)},

@@ -38,7 +38,7 @@ struct BoolField {
 /// expected where the text is something else.
 struct TextField {
   const std::string& (*get)(const ServerConfig&);
-  void (*set)(ServerConfig&, std::string);
+  void (*set)(ServerConfig&, const std::string&);
   std::string_view (*check)(std::string_view text);
 };
 /// One of some words.
@@ -50,7 +50,7 @@ struct ChoiceField {
 /// At most 256 texts, each as a TextField's and not empty.
 struct ListField {
   const std::vector<std::string>& (*get)(const ServerConfig&);
-  void (*set)(ServerConfig&, std::vector<std::string>);
+  void (*set)(ServerConfig&, const std::vector<std::string>&);
 };
 using ConfigField =
     std::variant<IntegerField, NumberField, BoolField, TextField, ChoiceField, ListField>;

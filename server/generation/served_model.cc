@@ -80,15 +80,21 @@ absl::StatusOr<Prompt> ServedModel::EncodeFill(std::string_view prefix,
 }
 
 absl::StatusOr<Prompt> ServedModel::TakeIds(std::vector<TokenId> ids) const {
+  RETURN_IF_ERROR(CheckIds("prompt", ids));
+  return Prompt{.tokens = std::move(ids)};
+}
+
+absl::Status ServedModel::CheckIds(std::string_view field, std::span<const TokenId> ids) const {
   for (size_t i = 0; i < ids.size(); ++i) {
     if (ids[i] < 0 || ids[i] >= args_.vocab_size) {
-      return InvalidArgument("prompt: token %d at place %d is not in the vocabulary of %d",
+      return InvalidArgument("%s: token %d at place %d is not in the vocabulary of %d",
+                             field,
                              ids[i],
                              i,
                              args_.vocab_size);
     }
   }
-  return Prompt{.tokens = std::move(ids)};
+  return absl::OkStatus();
 }
 
 absl::Status ServedModel::CheckTextBytes(std::string_view field, int64_t num_bytes) const {

@@ -56,6 +56,8 @@ class ServedModel {
                                                   std::string_view suffix) const;
   /// Checks that ids are in the vocabulary.
   [[nodiscard]] absl::StatusOr<Prompt> TakeIds(std::vector<TokenId> ids) const;
+  /// InvalidArgument, naming `field`, unless all of `ids` are in the vocabulary.
+  [[nodiscard]] absl::Status CheckIds(std::string_view field, std::span<const TokenId> ids) const;
 
  private:
   [[nodiscard]] absl::Status CheckTextBytes(std::string_view field, int64_t num_bytes) const;

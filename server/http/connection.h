@@ -9,9 +9,11 @@
 #include <string>
 #include <string_view>
 
-#include <boost/asio/steady_timer.hpp>
+#include <boost/asio/basic_waitable_timer.hpp>
+#include <boost/asio/io_context.hpp>
 
 #include "base/clock.h"
+#include "server/http/coroutine_stacks.h"
 #include "server/http/header_block.h"
 #include "server/http/io_thread.h"
 #include "server/http/response_head.h"
@@ -47,7 +49,7 @@ class Connection : public std::enable_shared_from_this<Connection> {
   /// Begins to serve a connection that was counted. On its thread.
   static void Start(Args args);
 
-  explicit Connection(Args args);
+  Connection(Args args, const boost::context::stack_context& stack);
   Connection(const Connection&) = delete;
   Connection& operator=(const Connection&) = delete;
 
@@ -97,7 +99,12 @@ class Connection : public std::enable_shared_from_this<Connection> {
   ConnectionWaker& waker() { return *waker_; }
 
  private:
-  using Yield = boost::asio::basic_yield_context<boost::asio::io_context::executor_type>;
+  using Executor = boost::asio::io_context::executor_type;
+  using Yield = boost::asio::basic_yield_context<Executor>;
+  using Timer =
+      boost::asio::basic_waitable_timer<std::chrono::steady_clock,
+                                        boost::asio::wait_traits<std::chrono::steady_clock>,
+                                        Executor>;
 
   enum class Next { kGoOn, kEnd };
   struct Completion {
@@ -128,7 +135,8 @@ class Connection : public std::enable_shared_from_this<Connection> {
   const ConnectionCount::Client client_;
   const ConnectionCount::Admission admission_;
   const std::shared_ptr<ConnectionWaker> waker_;
-  boost::asio::steady_timer timer_;  // the coroutine waits for its end or its cancelling
+  CoroutineStackNote stack_note_;
+  Timer timer_;  // the coroutine waits for its end or its cancelling
   Yield* yield_ = nullptr;
 
   std::string input_;

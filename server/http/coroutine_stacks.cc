@@ -4,6 +4,7 @@
 
 #if defined(__SANITIZE_ADDRESS__)
 #include <sanitizer/asan_interface.h>
+#include <sanitizer/common_interface_defs.h>
 #endif
 
 #include "base/check.h"
@@ -18,9 +19,14 @@ constexpr size_t kStackBytes = 256 << 10;
 constexpr size_t kGuardBytes = 4 << 10;
 constexpr size_t kMaxFree = 64;
 
+// Where `stack` begins, above its guard.
+char* LowestByte(const Stack& stack) {
+  return static_cast<char*>(stack.sp) - stack.size;
+}
+
 // The address of the mapping that `stack` is the upper part of.
 void* MappingOf(const Stack& stack) {
-  return static_cast<char*>(stack.sp) - kStackBytes - kGuardBytes;
+  return LowestByte(stack) - kGuardBytes;
 }
 
 // sp is null when the system refuses.
@@ -50,6 +56,21 @@ void UnmapStack(const Stack& stack) {
 
 }  // namespace
 
+// The switch itself is Asio's and has happened already, or happens next.
+void CoroutineStackNote::Enter() {
+#if defined(__SANITIZE_ADDRESS__)
+  __sanitizer_start_switch_fiber(nullptr, LowestByte(stack_), stack_.size);
+  __sanitizer_finish_switch_fiber(nullptr, &outer_bottom_, &outer_size_);
+#endif
+}
+
+void CoroutineStackNote::Leave() {
+#if defined(__SANITIZE_ADDRESS__)
+  __sanitizer_start_switch_fiber(nullptr, outer_bottom_, outer_size_);
+  __sanitizer_finish_switch_fiber(nullptr, nullptr, nullptr);
+#endif
+}
+
 CoroutineStacks::~CoroutineStacks() {
   CHECK_EQ(num_used_, 0U);
   for (const Stack& stack : free_) {
@@ -57,22 +78,17 @@ CoroutineStacks::~CoroutineStacks() {
   }
 }
 
-bool CoroutineStacks::Reserve() {
-  if (!free_.empty()) {
-    return true;
+std::optional<Stack> CoroutineStacks::Take() {
+  Stack stack;
+  if (free_.empty()) {
+    stack = MapStack();
+    if (stack.sp == nullptr) {
+      return std::nullopt;
+    }
+  } else {
+    stack = free_.back();
+    free_.pop_back();
   }
-  const Stack stack = MapStack();
-  if (stack.sp == nullptr) {
-    return false;
-  }
-  free_.push_back(stack);
-  return true;
-}
-
-Stack CoroutineStacks::Take() {
-  CHECK(Reserve());
-  const Stack stack = free_.back();
-  free_.pop_back();
   ++num_used_;
   return stack;
 }
@@ -80,7 +96,7 @@ Stack CoroutineStacks::Take() {
 void CoroutineStacks::Give(const Stack& stack) {
 #if defined(__SANITIZE_ADDRESS__)
   // A coroutine's outermost frames never return, so their red zones would stay.
-  __asan_unpoison_memory_region(static_cast<char*>(stack.sp) - stack.size, stack.size);
+  __asan_unpoison_memory_region(LowestByte(stack), stack.size);
 #endif
   --num_used_;
   if (free_.size() < kMaxFree) {

@@ -1,26 +1,47 @@
 #pragma once
 
 #include <cstddef>
+#include <optional>
 #include <vector>
 
 #include <boost/context/stack_context.hpp>
 
 namespace hadal {
 
+/// Tells AddressSanitizer, which has to know when an exception is thrown, on which stack a thread
+/// runs. Does nothing in other builds.
+class CoroutineStackNote {
+ public:
+  explicit CoroutineStackNote(const boost::context::stack_context& stack) : stack_(stack) {}
+
+  /// The thread has changed to this stack.
+  void Enter();
+
+  /// The thread is about to change back.
+  void Leave();
+
+ private:
+  boost::context::stack_context stack_;
+  [[maybe_unused]] const void* outer_bottom_ = nullptr;
+  [[maybe_unused]] size_t outer_size_ = 0;
+};
+
 /// Stacks for the coroutines of one thread, each below a guard that faults when it is run over.
 /// They are mapped, so that only what was touched costs memory, and some are kept for the
 /// connections that come next. The thread's only.
 class CoroutineStacks {
  public:
-  /// What Boost.Context asks for; copies share the stacks.
+  /// A stack that was taken, as Boost.Context asks for it.
   class Allocator {
    public:
-    explicit Allocator(CoroutineStacks& stacks) : stacks_(&stacks) {}
-    boost::context::stack_context allocate() { return stacks_->Take(); }
+    Allocator(CoroutineStacks& stacks, const boost::context::stack_context& stack)
+        : stacks_(&stacks), stack_(stack) {}
+    boost::context::stack_context allocate() { return stack_; }
     void deallocate(boost::context::stack_context& stack) { stacks_->Give(stack); }
 
    private:
     CoroutineStacks* stacks_;
+    boost::context::stack_context stack_;
   };
 
   CoroutineStacks() = default;
@@ -30,14 +51,12 @@ class CoroutineStacks {
   /// REQUIRES: no stack is in use.
   ~CoroutineStacks();
 
-  /// Makes sure that the next allocation succeeds; false when the system gives no more memory or
-  /// mappings.
-  bool Reserve();
+  /// Nothing when the system gives no more memory or mappings.
+  std::optional<boost::context::stack_context> Take();
 
- private:
-  boost::context::stack_context Take();
   void Give(const boost::context::stack_context& stack);
 
+ private:
   std::vector<boost::context::stack_context> free_;
   size_t num_used_ = 0;
 };

@@ -32,10 +32,10 @@ class Exchange {
 
   [[nodiscard]] virtual const HttpRequest& request() const = 0;
 
-  /// The whole body. `reserve(n)` is called before memory for a body of n bytes so far is spent: at
-  /// once with Content-Length, as it grows when chunked; what it refuses is returned. OutOfRange
-  /// above max_body_bytes (413), DeadlineExceeded when it comes too slowly (408), InvalidArgument
-  /// for broken framing (400), Cancelled when the client is gone.
+  /// The whole body. `reserve(n)` is called before memory for n bytes of body is spent: at once
+  /// with Content-Length, as it grows by doubling when chunked; what it refuses is returned.
+  /// OutOfRange above max_body_bytes (413), DeadlineExceeded when it comes too slowly (408),
+  /// InvalidArgument for broken framing (400), Cancelled when the client is gone.
   virtual absl::StatusOr<std::string> ReadBody(
       const std::function<absl::Status(int64_t num_bytes)>& reserve) = 0;
 
@@ -43,12 +43,13 @@ class Exchange {
   /// connection ends after the response.
   virtual void Respond(const HttpResponse& response) = 0;
 
-  /// Sends status line and headers of a response whose body follows in pieces (chunked).
+  /// Sends status line and headers of a response whose body follows in pieces: as chunks, or up to
+  /// the end of the connection for HTTP/1.0. The body of `head` is not looked at.
   virtual void BeginStream(const HttpResponse& head) = 0;
 
-  /// Sends a piece at once. False when the client is gone, or took nothing for the stall limit and
-  /// was cut off: nothing more can be sent then. Memory is bounded by `piece`: it returns when the
-  /// kernel has taken everything.
+  /// Sends a piece at once; nothing for an empty one. False when the client is gone, or took
+  /// nothing for the stall limit and was cut off: nothing more can be sent then. Memory is bounded
+  /// by `piece`: it returns when the kernel has taken everything.
   virtual bool Write(std::string_view piece) = 0;
 
   /// Ends the stream regularly; without it the client sees a broken one.
@@ -56,14 +57,15 @@ class Exchange {
 
   enum class Event { kNotified, kDeadline, kClientGone };
 
-  /// Waits until the waker was notified since the last Wait, the client is gone, or `deadline`.
+  /// Waits until the client is gone, the waker was notified since the last Wait, or `deadline`;
+  /// says the first of these that holds. It may say kNotified once too often.
   virtual Event Wait(TimePoint deadline) = 0;
 
   /// Valid for the connection's whole life.
   virtual std::shared_ptr<Waker> waker() = 0;
 
-  /// Runs `work` on another thread and waits for its end: for what would keep the thread's other
-  /// connections waiting.
+  /// Runs `work` on another thread and waits for its end, also when the client goes: for what would
+  /// keep the thread's other connections waiting.
   virtual void RunElsewhere(const std::function<void()>& work) = 0;
 };
 

@@ -1,6 +1,5 @@
 #include "server/http/http_server.h"
 
-#include <algorithm>
 #include <functional>
 #include <pthread.h>
 #include <thread>
@@ -8,7 +7,6 @@
 
 #include <absl/synchronization/notification.h>
 #include <boost/asio/executor_work_guard.hpp>
-#include <boost/asio/post.hpp>
 
 #include "server/http/connection.h"
 #include "server/http/io_thread.h"
@@ -49,21 +47,29 @@ absl::Status Validate(const HttpServer::Args& args) {
   return absl::OkStatus();
 }
 
+std::vector<std::unique_ptr<IoThread>> MakeThreads(const HttpServer::Args& args) {
+  std::vector<std::unique_ptr<IoThread>> threads;
+  threads.reserve(static_cast<size_t>(args.num_threads));
+  for (int32_t i = 0; i < args.num_threads; ++i) {
+    threads.push_back(std::make_unique<IoThread>(args.observer.thread_was_busy));
+  }
+  return threads;
+}
+
 class AsioHttpServer final : public HttpServer {
  public:
   explicit AsioHttpServer(Args args)
-      : state_(std::move(args)), work_guard_(asio::make_work_guard(state_.work)) {
-    for (int32_t i = 0; i < state_.args.num_threads; ++i) {
-      threads_.push_back(std::make_unique<IoThread>(state_.args.observer.thread_was_busy));
-    }
-  }
+      : state_(std::move(args)),
+        threads_(MakeThreads(state_.args)),
+        listener_(state_, threads_),
+        work_guard_(asio::make_work_guard(state_.work)) {}
 
   ~AsioHttpServer() override;
 
   absl::Status Open();
   void Start();
 
-  [[nodiscard]] uint16_t port() const override { return listener_->port(); }
+  [[nodiscard]] uint16_t port() const override { return listener_.port(); }
   void BeginDrain() override;
   void StopAccepting() override;
   void NotifyAll() override;
@@ -76,7 +82,7 @@ class AsioHttpServer final : public HttpServer {
 
   ServerState state_;
   std::vector<std::unique_ptr<IoThread>> threads_;
-  std::unique_ptr<Listener> listener_;
+  Listener listener_;
   asio::executor_work_guard<asio::io_context::executor_type> work_guard_;
   std::vector<std::thread> work_threads_;
   bool started_ = false;
@@ -86,13 +92,12 @@ absl::Status AsioHttpServer::Open() {
   if (state_.args.tls.has_value()) {
     ASSIGN_OR_RETURN(state_.tls, MakeTlsContext(*state_.args.tls));
   }
-  ASSIGN_OR_RETURN(listener_, Listener::Open(state_, threads_));
-  return absl::OkStatus();
+  return listener_.Open();
 }
 
 void AsioHttpServer::Start() {
   started_ = true;
-  asio::post(threads_.front()->context(), [this] { listener_->Start(); });
+  threads_.front()->Post([this] { listener_.Start(); });
   for (size_t i = 0; i < threads_.size(); ++i) {
     threads_[i]->Start(state_.args.name + "-" + std::to_string(i));
   }
@@ -110,8 +115,8 @@ AsioHttpServer::~AsioHttpServer() {
   state_.cut_off = true;
   state_.connections.Close();
   absl::Notification closed;
-  asio::post(threads_.front()->context(), [this, &closed] {
-    listener_->Close();
+  threads_.front()->Post([this, &closed] {
+    listener_.Close();
     closed.Notify();
   });
   closed.WaitForNotification();
@@ -130,7 +135,7 @@ AsioHttpServer::~AsioHttpServer() {
 
 void AsioHttpServer::ForEachConnection(const std::function<void(Connection&)>& action) {
   for (const auto& thread : threads_) {
-    asio::post(thread->context(), [&thread = *thread, action] {
+    thread->Post([&thread = *thread, action] {
       for (Connection* const connection : thread.connections()) {
         action(*connection);
       }
@@ -148,7 +153,7 @@ void AsioHttpServer::StopAccepting() {
     return;
   }
   state_.connections.Close();
-  asio::post(threads_.front()->context(), [this] { listener_->Close(); });
+  threads_.front()->Post([this] { listener_.Close(); });
   ForEachConnection([](Connection& connection) { connection.Wake(); });
 }
 

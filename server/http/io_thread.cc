@@ -48,8 +48,12 @@ void IoThread::Start(const std::string& name) {
   pthread_setname_np(thread_.native_handle(), name.c_str());
 }
 
+void IoThread::Post(std::function<void()> function) {
+  boost::asio::post(context_, std::move(function));
+}
+
 void IoThread::Finish() {
-  boost::asio::post(context_, [this] {
+  Post([this] {
     work_.reset();
     delay_timer_.cancel();
   });

@@ -37,7 +37,9 @@ class IoThread {
   void Finish();
   void Join() { thread_.join(); }
 
-  /// Any thread may post to it.
+  /// Has the thread call `function`, behind what it was given before. Any thread.
+  void Post(std::function<void()> function);
+
   boost::asio::io_context& context() { return context_; }
 
   // The thread's own.

@@ -34,14 +34,7 @@ Listener::Listener(ServerState& state, const std::vector<std::unique_ptr<IoThrea
       acceptor_(threads.front()->context()),
       retry_timer_(threads.front()->context()) {}
 
-absl::StatusOr<std::unique_ptr<Listener>> Listener::Open(
-    ServerState& state, const std::vector<std::unique_ptr<IoThread>>& threads) {
-  std::unique_ptr<Listener> listener(new Listener(state, threads));
-  RETURN_IF_ERROR(listener->Listen());
-  return listener;
-}
-
-absl::Status Listener::Listen() {
+absl::Status Listener::Open() {
   const std::string& name = state_.args.address;
   error_code error;
   const asio::ip::address address = asio::ip::make_address(name, error);

@@ -19,13 +19,14 @@ namespace hadal {
 /// Takes connections and hands them to the I/O threads in turn. It belongs to the first of them.
 class Listener {
  public:
-  /// Listens, but takes nothing before Start. Borrows state and threads. InvalidArgument for an
-  /// address that is none; Unavailable when the port cannot be had.
-  static absl::StatusOr<std::unique_ptr<Listener>> Open(
-      ServerState& state, const std::vector<std::unique_ptr<IoThread>>& threads);
-
+  /// Borrows state and threads.
+  Listener(ServerState& state, const std::vector<std::unique_ptr<IoThread>>& threads);
   Listener(const Listener&) = delete;
   Listener& operator=(const Listener&) = delete;
+
+  /// Listens, but takes nothing before Start. InvalidArgument for an address that is none;
+  /// Unavailable when the port cannot be had.
+  absl::Status Open();
 
   [[nodiscard]] uint16_t port() const { return port_; }
 
@@ -34,9 +35,6 @@ class Listener {
   void Close();
 
  private:
-  Listener(ServerState& state, const std::vector<std::unique_ptr<IoThread>>& threads);
-
-  absl::Status Listen();
   void Accept();
   void RetryLater();
   void Admit(Socket socket, IoThread& thread);

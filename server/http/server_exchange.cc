@@ -51,7 +51,10 @@ absl::Status ServerExchange::ReadSized(const std::function<absl::Status(int64_t)
   if (length > limits.max_body_bytes) {
     return OutOfRange("the body has %d bytes, and %d are allowed", length, limits.max_body_bytes);
   }
-  RETURN_IF_ERROR(reserve(length));
+  if (absl::Status status = reserve(length); !status.ok()) {
+    body_ = Body::kUnread;  // none of it was taken, so a next request can follow
+    return status;
+  }
   RETURN_IF_ERROR(Continue());
   const auto size = static_cast<size_t>(length);
   body.reserve(size);
@@ -217,14 +220,15 @@ bool ServerExchange::Write(std::string_view piece) {
     std::array<asio::const_buffer, 1> buffers = {asio::buffer(piece)};
     return Send(buffers, Connection::HalfClosed::kIsGone);
   }
-  std::array<char, 2 * sizeof(size_t)> size;  // in hexadecimal digits, which it always fits
-  const char* const size_end =
-      std::to_chars(size.data(), size.data() + size.size(), piece.size(), 16).ptr;
-  std::array<asio::const_buffer, 4> buffers = {
-      asio::buffer(size.data(), static_cast<size_t>(size_end - size.data())),
-      asio::buffer(std::string_view("\r\n")),
+  constexpr std::string_view kLineEnd = "\r\n";
+  constexpr int kHexadecimal = 16;
+  std::array<char, 32> line;  // more than any size has
+  char* end = std::to_chars(line.data(), line.data() + line.size(), piece.size(), kHexadecimal).ptr;
+  end = std::copy(kLineEnd.begin(), kLineEnd.end(), end);
+  std::array<asio::const_buffer, 3> buffers = {
+      asio::buffer(line.data(), static_cast<size_t>(end - line.data())),
       asio::buffer(piece),
-      asio::buffer(std::string_view("\r\n"))};
+      asio::buffer(kLineEnd)};
   return Send(buffers, Connection::HalfClosed::kIsGone);
 }
 

@@ -3,7 +3,6 @@
 #include <openssl/ssl.h>
 #include <utility>
 
-#include <absl/time/clock.h>
 #include <absl/time/time.h>
 
 #include "base/check.h"
@@ -74,12 +73,11 @@ void ConnectionCount::Close() {
 bool ConnectionCount::WaitUntilNone(TimePoint deadline) {
   const auto is_none = [this]()
                            ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) { return num_admitted_ == 0; };
-  const absl::Time end =
-      deadline == TimePoint::max()
-          ? absl::InfiniteFuture()
-          : absl::Now() + absl::FromChrono(deadline - std::chrono::steady_clock::now());
+  const absl::Duration timeout =
+      deadline == TimePoint::max() ? absl::InfiniteDuration()
+                                   : absl::FromChrono(deadline - std::chrono::steady_clock::now());
   const absl::MutexLock lock(&mutex_);
-  return mutex_.AwaitWithDeadline(absl::Condition(&is_none), end);
+  return mutex_.AwaitWithTimeout(absl::Condition(&is_none), timeout);
 }
 
 ServerState::ServerState(HttpServer::Args server_args)

@@ -1,10 +1,8 @@
 #include "server/http/transport.h"
 
 #include <algorithm>
-#include <cstring>
 #include <string>
 #include <utility>
-#include <vector>
 
 #include <boost/asio/post.hpp>
 #include <boost/asio/ssl/stream.hpp>
@@ -18,6 +16,8 @@ using boost::system::error_code;
 // What the kernel holds for a client that reads slowly; it takes twice as much for its own
 // bookkeeping.
 constexpr int kSendBufferBytes = 64 << 10;
+
+constexpr size_t kDropBytes = 16 << 10;
 
 // One TLS record.
 constexpr size_t kMaxRecordBytes = 16 << 10;
@@ -42,11 +42,35 @@ void AbortSocket(Socket& socket) {
   socket.close(ignored);
 }
 
+void EndSending(Socket& socket) {
+  error_code ignored;
+  socket.shutdown(asio::socket_base::shutdown_send, ignored);
+}
+
+// Reads until the other side ends, or has sent `max_bytes` or a few more.
+void DropInput(Socket& socket, size_t max_bytes, Transport::Handler handler) {
+  auto buffer = std::make_unique_for_overwrite<char[]>(kDropBytes);
+  const asio::mutable_buffer space = asio::buffer(buffer.get(), kDropBytes);
+  socket.async_read_some(
+      space,
+      [&socket, max_bytes, handler = std::move(handler), buffer = std::move(buffer)](
+          const error_code& error, size_t num_bytes) mutable {
+        if (error || num_bytes >= max_bytes) {
+          handler(error, 0);
+        } else {
+          DropInput(socket, max_bytes - num_bytes, std::move(handler));
+        }
+      });
+}
+
 class PlainTransport final : public Transport {
  public:
   explicit PlainTransport(Socket socket) : socket_(std::move(socket)) { SetOptions(socket_); }
 
-  void AsyncHandshake(Handler handler) override { Complete(error_code(), std::move(handler)); }
+  void AsyncHandshake(Handler handler) override {
+    asio::post(socket_.get_executor(),
+               [handler = std::move(handler)] { handler(error_code(), 0); });
+  }
 
   void AsyncRead(asio::mutable_buffer buffer, Handler handler) override {
     socket_.async_read_some(buffer, std::move(handler));
@@ -64,21 +88,15 @@ class PlainTransport final : public Transport {
     socket_.async_write_some(buffers, std::move(handler));
   }
 
-  void AsyncShutdown(Handler handler) override {
-    error_code error;
-    socket_.shutdown(asio::socket_base::shutdown_send, error);
-    Complete(error, std::move(handler));
+  void AsyncLinger(size_t max_bytes, Handler handler) override {
+    EndSending(socket_);
+    DropInput(socket_, max_bytes, std::move(handler));
   }
 
   void Close() override { CloseSocket(socket_); }
   void Abort() override { AbortSocket(socket_); }
 
  private:
-  void Complete(const error_code& error, Handler handler) {
-    asio::post(socket_.get_executor(),
-               [error, handler = std::move(handler)] { handler(error, 0); });
-  }
-
   Socket socket_;
 };
 
@@ -107,9 +125,17 @@ class TlsTransport final : public Transport {
     stream_.async_write_some(asio::buffer(record_.data(), num_bytes), std::move(handler));
   }
 
-  void AsyncShutdown(Handler handler) override {
+  // TLS says goodbye and waits for the same; it takes anything else for an error.
+  void AsyncLinger(size_t max_bytes, Handler handler) override {
     stream_.async_shutdown(
-        [handler = std::move(handler)](const error_code& error) { handler(error, 0); });
+        [this, max_bytes, handler = std::move(handler)](const error_code& error) mutable {
+          if (!error) {
+            handler(error, 0);
+            return;
+          }
+          EndSending(stream_.next_layer());
+          DropInput(stream_.next_layer(), max_bytes, std::move(handler));
+        });
   }
 
   void Close() override { CloseSocket(stream_.next_layer()); }

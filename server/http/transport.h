@@ -37,8 +37,10 @@ class Transport {
   /// Sends some bytes, at least one.
   virtual void AsyncWrite(std::span<const boost::asio::const_buffer> buffers, Handler handler) = 0;
 
-  /// Tells the other side that nothing more will be sent.
-  virtual void AsyncShutdown(Handler handler) = 0;
+  /// Tells the other side that nothing more will be sent, and drops what it sends until it ends as
+  /// well, or up to some `max_bytes`. What it sends when nobody reads would make its own system
+  /// throw away what it has not read yet. A read may be pending; nothing else may follow.
+  virtual void AsyncLinger(size_t max_bytes, Handler handler) = 0;
 
   /// Closes; what is pending ends with an error.
   virtual void Close() = 0;

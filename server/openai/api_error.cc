@@ -93,23 +93,27 @@ constexpr StatusRow kInternalRow = {absl::StatusCode::kInternal,
                                     About::kInternals};
 
 struct HttpRow {
-  int32_t http_status;
   std::string_view code;
+  int32_t http_status;
   Retry retry;
 };
 
 constexpr HttpRow kHttpRows[] = {
-    {400, "bad_request", Retry::kNever},
-    {403, "forbidden", Retry::kNever},
-    {404, "not_found", Retry::kNever},
-    {405, "method_not_allowed", Retry::kNever},
-    {408, "request_timeout", Retry::kMay},
-    {413, "request_too_large", Retry::kNever},
-    {415, "unsupported_media_type", Retry::kNever},
-    {431, "headers_too_large", Retry::kNever},
-    {500, "internal_error", Retry::kNever},
-    {503, "unavailable", Retry::kMay},
-    {505, "http_version_not_supported", Retry::kNever},
+    {"bad_request", 400, Retry::kNever},
+    {"forbidden", 403, Retry::kNever},
+    {"not_found", 404, Retry::kNever},
+    {"method_not_allowed", 405, Retry::kNever},
+    {"request_timeout", 408, Retry::kMay},
+    {"request_too_large", 413, Retry::kNever},
+    {"uri_too_long", 414, Retry::kNever},
+    {"unsupported_media_type", 415, Retry::kNever},
+    {"expectation_failed", 417, Retry::kNever},
+    {"headers_too_large", 431, Retry::kNever},
+    {"client_closed_request", 499, Retry::kNever},
+    {"internal_error", 500, Retry::kNever},
+    {"not_implemented", 501, Retry::kNever},
+    {"unavailable", 503, Retry::kMay},
+    {"http_version_not_supported", 505, Retry::kNever},
 };
 
 std::string BoundedMessage(std::string_view message) {

@@ -5,8 +5,6 @@
 #include <string>
 #include <string_view>
 
-#include <boost/json/value.hpp>
-
 #include "base/status.h"
 
 namespace hadal {
@@ -22,8 +20,9 @@ struct ApiError {
   std::optional<int64_t> retry_after_s;  // sent as Retry-After
 };
 
-/// The one table from Status to HTTP. The path before the first ": " of an InvalidArgument becomes
-/// `param` when it has no blank in it. Messages of internal errors are not passed on.
+/// The one table from Status to HTTP. What stands before the first ": " of a message about the
+/// request becomes `param` when it is a path: without blanks. Messages are cut at 1 KiB and made
+/// valid UTF-8; those of internal errors are not passed on. Any thread.
 ///
 ///   InvalidArgument     400 invalid_request_error
 ///   OutOfRange          400 invalid_request_error, context_length_exceeded
@@ -38,7 +37,11 @@ struct ApiError {
 ///   all others          500 server_error, internal_error
 ApiError ApiErrorOf(const absl::Status& status);
 
-/// One that only HTTP knows: 400, 403, 404, 405, 408, 413, 415, 431, 500, 503, 505.
+/// One that only HTTP knows: 400 bad_request, 403 forbidden, 404 not_found, 405 method_not_allowed,
+/// 408 request_timeout, 413 request_too_large, 414 uri_too_long, 415 unsupported_media_type,
+/// 417 expectation_failed, 431 headers_too_large, 499 client_closed_request, 500 internal_error,
+/// 501 not_implemented, 503 unavailable, 505 http_version_not_supported; others have no code. After
+/// 408 and 503 it may be tried again.
 ApiError ApiErrorOf(int32_t http_status, std::string_view message);
 
 /// {"error": {"message", "type", "param", "code"}}, all four always.

@@ -1,5 +1,7 @@
 #include "server/openai/chunk_frame.h"
 
+#include <functional>
+
 namespace hadal {
 namespace {
 

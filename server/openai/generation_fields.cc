@@ -4,6 +4,7 @@
 #include <charconv>
 #include <chrono>
 #include <limits>
+#include <optional>
 
 #include "engine/text/chat/chat_json.h"
 #include "server/openai/request_fields.h"

@@ -1,6 +1,11 @@
 #pragma once
 
+#include <cstdint>
 #include <string>
+#include <string_view>
+#include <vector>
+
+#include <boost/json/value.hpp>
 
 #include "base/json_fields.h"
 #include "base/status.h"

@@ -1,5 +1,8 @@
 #pragma once
 
+#include <cstdint>
+#include <string_view>
+
 #include "base/json_fields.h"
 #include "base/status.h"
 #include "server/generation/generation_params.h"

@@ -5,6 +5,7 @@
 #include <openssl/crypto.h>
 #include <openssl/sha.h>
 #include <optional>
+#include <set>
 
 #include <absl/strings/ascii.h>
 #include <absl/strings/str_format.h>
@@ -66,6 +67,8 @@ std::optional<std::string_view> KeyOf(std::string_view authorization) {
 
 absl::StatusOr<ApiKeys> ApiKeys::Parse(std::string_view text) {
   ApiKeys keys;
+  std::set<Hash> hashes;
+  TenantsByName tenants;
   for (int64_t line_number = 1; !text.empty(); ++line_number) {
     const size_t line_length = std::min(text.find('\n'), text.size());
     const std::string_view line = Trim(text.substr(0, line_length));
@@ -92,11 +95,10 @@ absl::StatusOr<ApiKeys> ApiKeys::Parse(std::string_view text) {
       return InvalidArgument("line %d: more than %d keys", line_number, kMaxKeys);
     }
     const Hash hash = HashOf(key);
-    const auto is_same = [&hash](const Key& other) { return other.hash == hash; };
-    if (std::any_of(keys.keys_.begin(), keys.keys_.end(), is_same)) {
+    if (!hashes.insert(hash).second) {
       return InvalidArgument("line %d: this key stands in a line before", line_number);
     }
-    keys.keys_.push_back({.hash = hash, .tenant = keys.TenantOf(name)});
+    keys.keys_.push_back({.hash = hash, .tenant = keys.TenantOf(name, tenants)});
   }
   if (keys.empty()) {
     return InvalidArgument("there are no keys");
@@ -111,15 +113,17 @@ ApiKeys::Hash ApiKeys::HashOf(std::string_view key) {
   return hash;
 }
 
-TenantId ApiKeys::TenantOf(std::string_view name) {
-  // The first name is that of everybody, which no key has.
-  const auto known = std::find(tenant_names_.begin() + 1, tenant_names_.end(), name);
-  if (known == tenant_names_.end()) {
-    tenant_names_.push_back(name.empty() ? absl::StrFormat("key-%d", size() + 1)
-                                         : std::string(name));
-    return TenantId{CheckedCast<int32_t>(tenant_names_.size() - 1)};
+TenantId ApiKeys::TenantOf(std::string_view name, TenantsByName& tenants) {
+  const TenantId next = TenantId{CheckedCast<int32_t>(tenant_names_.size())};
+  if (name.empty()) {
+    tenant_names_.push_back(absl::StrFormat("key-%d", size() + 1));
+    return next;
   }
-  return TenantId{CheckedCast<int32_t>(known - tenant_names_.begin())};
+  const auto [tenant, is_new] = tenants.insert({std::string(name), next});
+  if (is_new) {
+    tenant_names_.push_back(tenant->first);
+  }
+  return tenant->second;
 }
 
 absl::StatusOr<TenantId> ApiKeys::Authenticate(std::string_view authorization) const {

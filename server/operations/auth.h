@@ -2,6 +2,7 @@
 
 #include <array>
 #include <cstdint>
+#include <map>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -38,6 +39,7 @@ class ApiKeys {
 
  private:
   using Hash = std::array<unsigned char, 32>;
+  using TenantsByName = std::map<std::string, TenantId>;
 
   struct Key {
     Hash hash;
@@ -47,7 +49,7 @@ class ApiKeys {
   static Hash HashOf(std::string_view key);
 
   // The tenant of a line's name, made when it is new; an empty name is always new.
-  TenantId TenantOf(std::string_view name);
+  TenantId TenantOf(std::string_view name, TenantsByName& tenants);
 
   std::vector<Key> keys_;
   std::vector<std::string> tenant_names_ = {"anyone"};  // by TenantId

@@ -45,7 +45,7 @@ struct ExpertMetrics::Counts {
   std::vector<std::atomic<int64_t>> forgotten;  // of these, what counts for the imbalance no more
 };
 
-ExpertMetrics::ExpertMetrics(std::string model)
+ExpertMetrics::ExpertMetrics(const std::string& model)
     : model_label_(absl::StrCat("model=\"", EscapeLabel(model), "\"")) {}
 
 ExpertMetrics::~ExpertMetrics() = default;
@@ -59,7 +59,7 @@ void ExpertMetrics::SetShape(const ExpertShape& shape) {
 
 // The scheduler's thread is the only writer, so a load and a store do what a slower atomic addition
 // would.
-void ExpertMetrics::Observe(std::span<const int64_t> expert_tokens) {
+void ExpertMetrics::Observe(std::span<const int32_t> expert_tokens) {
   if (expert_tokens.empty()) {
     return;
   }

@@ -16,7 +16,7 @@ namespace hadal {
 /// here: the library's families of labelled metrics would take a scrape 20 ms.
 class ExpertMetrics {
  public:
-  explicit ExpertMetrics(std::string model);
+  explicit ExpertMetrics(const std::string& model);
   ExpertMetrics(const ExpertMetrics&) = delete;
   ExpertMetrics& operator=(const ExpertMetrics&) = delete;
   ~ExpertMetrics();
@@ -26,7 +26,7 @@ class ExpertMetrics {
 
   /// One step's tokens, [layer, expert]; nothing happens when there are none. REQUIRES: SetShape
   /// was called and the sizes agree. One thread at a time.
-  void Observe(std::span<const int64_t> expert_tokens);
+  void Observe(std::span<const int32_t> expert_tokens);
 
   /// Of a layer's experts, the tokens of the busiest over the mean of all, in the last 256 to 512
   /// steps mostly: older ones count half as much every 256 steps. 1 is perfect balance; 0 when no

@@ -1,42 +1,34 @@
 #pragma once
 
-#include <cstdint>
-#include <map>
+#include <functional>
 #include <prometheus/collectable.h>
 #include <prometheus/metric_family.h>
 #include <string>
-#include <string_view>
 #include <utility>
 #include <vector>
 
 #include <absl/base/thread_annotations.h>
 #include <absl/synchronization/mutex.h>
 
+#include "engine/api/kernel_health.h"
+
 namespace hadal {
 
 /// hadal_kernel_info{op,implementation}, hadal_kernel_faults_total{op} and
-/// hadal_kernel_demotions_total{op}. Ops are those of the kernel table: a closed set. Any thread.
+/// hadal_kernel_demotions_total{op}, asked for at each scrape. Any thread.
 class KernelMetrics final : public prometheus::Collectable {
  public:
   explicit KernelMetrics(std::string model) : model_(std::move(model)) {}
 
-  /// {op, implementation}. Counts of ops that were there before stay.
-  void SetKernels(const std::vector<std::pair<std::string, std::string>>& kernels);
-  void CountFault(std::string_view op);
-  void CountDemotion(std::string_view op);
+  /// Null: no kernels. When this returns nobody is in the function that was there before.
+  void SetKernels(std::function<std::vector<KernelHealth>()> kernels);
 
   [[nodiscard]] std::vector<prometheus::MetricFamily> Collect() const override;
 
  private:
-  struct Kernel {
-    std::string implementation;
-    int64_t num_faults = 0;
-    int64_t num_demotions = 0;
-  };
-
   const std::string model_;
   mutable absl::Mutex mutex_;
-  std::map<std::string, Kernel, std::less<>> kernels_ ABSL_GUARDED_BY(mutex_);  // by op
+  std::function<std::vector<KernelHealth>()> kernels_ ABSL_GUARDED_BY(mutex_);
 };
 
 }  // namespace hadal

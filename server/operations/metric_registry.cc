@@ -42,13 +42,13 @@ prometheus::Gauge& MetricRegistry::AddGauge(const MetricFamilyName& family,
 
 prometheus::Histogram& MetricRegistry::AddHistogram(const MetricFamilyName& family,
                                                     const MetricLabels& labels,
-                                                    const std::vector<double>& bounds) {
+                                                    std::span<const double> bounds) {
   return prometheus::BuildHistogram()
       .Name(family.name)
       .Help(family.help)
       .Labels(ConstantLabels(family.scope))
       .Register(*registry_)
-      .Add(labels, bounds);
+      .Add(labels, std::vector<double>(bounds.begin(), bounds.end()));
 }
 
 void MetricRegistry::AddCollectable(const prometheus::Collectable& collectable) {

@@ -3,6 +3,7 @@
 #include <cstdint>
 #include <map>
 #include <memory>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -43,7 +44,7 @@ class MetricRegistry {
   /// `bounds` are the upper bounds of the buckets, rising, without infinity.
   prometheus::Histogram& AddHistogram(const MetricFamilyName& family,
                                       const MetricLabels& labels,
-                                      const std::vector<double>& bounds);
+                                      std::span<const double> bounds);
 
   /// Borrows what makes its own families at each scrape. Before the first Serialize.
   void AddCollectable(const prometheus::Collectable& collectable);

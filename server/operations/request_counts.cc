@@ -7,7 +7,8 @@ namespace {
 
 // The last of each set stands for all that is not in it.
 constexpr std::array<int32_t, RequestCounts::kNumStatuses> kStatuses = {
-    200, 204, 400, 401, 403, 404, 405, 408, 413, 415, 422, 429, 431, 499, 500, 501, 503, 504, 0};
+    200, 204, 400, 401, 403, 404, 405, 408, 413, 414, 415,
+    417, 422, 429, 431, 499, 500, 501, 503, 504, 505, 0};
 constexpr std::array<std::string_view, RequestCounts::kNumFinishReasons> kFinishReasons = {
     "none",
     "stop",

@@ -25,8 +25,8 @@ class RequestCounts final : public prometheus::Collectable {
 
   [[nodiscard]] std::vector<prometheus::MetricFamily> Collect() const override;
 
-  static constexpr size_t kNumRoutes = static_cast<size_t>(RouteName::kOther) + 1;
-  static constexpr size_t kNumStatuses = 19;
+  static constexpr size_t kNumRoutes = static_cast<size_t>(RouteName::kOther) + 1;  // the last
+  static constexpr size_t kNumStatuses = 22;
   static constexpr size_t kNumFinishReasons = 9;
 
  private:

@@ -1,37 +1,70 @@
 #include "server/operations/request_metrics.h"
 
 #include <algorithm>
+#include <array>
 #include <prometheus/counter.h>
 #include <prometheus/gauge.h>
 #include <prometheus/histogram.h>
-#include <vector>
+#include <span>
 
 #include "server/operations/request_counts.h"
 
 namespace hadal {
 namespace {
 
-using Bounds = std::vector<double>;
-
 // Buckets of OpenTelemetry's gen_ai.server.time_to_first_token, and beyond.
-const Bounds kFirstTokenBounds = {.001, .005, .01, .02, .04, .06, .08, .1, .25, .5,
-                                  .75,  1,    2.5, 5,   7.5, 10,  20,  40, 80,  160};
+constexpr std::array kFirstTokenBounds = {.001, .005, .01, .02, .04, .06,  .08,  .1,   .25,  .5,
+                                          .75,  1.0,  2.5, 5.0, 7.5, 10.0, 20.0, 40.0, 80.0, 160.0};
 
 // With the limits that load tests ask for, 15 ms and 80 ms, as exact edges.
-const Bounds kTokenTimeBounds = {
-    .001, .0025, .005, .01, .015, .02, .03, .04, .05, .06, .08, .1, .15, .2, .3, .5, 1, 2.5, 10};
+constexpr std::array kTokenTimeBounds = {.001,
+                                         .0025,
+                                         .005,
+                                         .01,
+                                         .015,
+                                         .02,
+                                         .03,
+                                         .04,
+                                         .05,
+                                         .06,
+                                         .08,
+                                         .1,
+                                         .15,
+                                         .2,
+                                         .3,
+                                         .5,
+                                         1.0,
+                                         2.5,
+                                         10.0};
 
-const Bounds kTimeBounds = {.01, .02, .04, .08, .16, .3, .5, .8, 1,   1.5, 2,   2.5,
-                            5,   10,  15,  20,  30,  40, 50, 60, 120, 240, 480, 960};
+constexpr std::array kTimeBounds = {.01,  .02,  .04,  .08,  .16,   .3,    .5,    .8,
+                                    1.0,  1.5,  2.0,  2.5,  5.0,   10.0,  15.0,  20.0,
+                                    30.0, 40.0, 50.0, 60.0, 120.0, 240.0, 480.0, 960.0};
 
 // A queue is worth seeing long before it costs 10 ms.
-const Bounds kQueueTimeBounds = {.001, .002, .005, .01, .02, .04, .08, .16, .3,  .5,  .8, 1,
-                                 1.5,  2,    2.5,  5,   10,  20,  40,  60,  120, 240, 480};
+constexpr std::array kQueueTimeBounds = {.001, .002, .005, .01,  .02,   .04,   .08,  .16,
+                                         .3,   .5,   .8,   1.0,  1.5,   2.0,   2.5,  5.0,
+                                         10.0, 20.0, 40.0, 60.0, 120.0, 240.0, 480.0};
 
-const Bounds kTokenCountBounds = {
-    1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000, 10000, 20000, 50000, 100000, 200000};
+constexpr std::array kTokenCountBounds = {1.0,
+                                          2.0,
+                                          5.0,
+                                          10.0,
+                                          20.0,
+                                          50.0,
+                                          100.0,
+                                          200.0,
+                                          500.0,
+                                          1000.0,
+                                          2000.0,
+                                          5000.0,
+                                          10000.0,
+                                          20000.0,
+                                          50000.0,
+                                          100000.0,
+                                          200000.0};
 
-const Bounds kStallBounds = {.001, .002, .005, .01, .02, .05, .1, .2, .5, 1, 5};
+constexpr std::array kStallBounds = {.001, .002, .005, .01, .02, .05, .1, .2, .5, 1.0, 5.0};
 
 double Seconds(Duration duration) {
   return std::chrono::duration<double>(std::max(duration, Duration::zero())).count();
@@ -40,7 +73,7 @@ double Seconds(Duration duration) {
 prometheus::Histogram& AddModelHistogram(MetricRegistry& registry,
                                          const std::string& name,
                                          const std::string& help,
-                                         const Bounds& bounds) {
+                                         std::span<const double> bounds) {
   return registry.AddHistogram({.name = name, .help = help}, {}, bounds);
 }
 
@@ -118,10 +151,6 @@ RequestMetrics::RequestMetrics(MetricRegistry& registry)
       slow_clients_(registry.AddCounter({.name = "hadal_slow_client_aborts_total",
                                          .help = "Clients cut off because they took nothing."},
                                         {})),
-      unknown_tools_(registry.AddCounter(
-          {.name = "hadal_unknown_tool_calls_total",
-           .help = "Calls that the model made of functions it was not offered."},
-          {})),
       connections_(registry.AddGauge({.name = "hadal_connections_open",
                                       .help = "Connections of clients.",
                                       .scope = MetricScope::kServer},
@@ -183,10 +212,6 @@ void RequestMetrics::CountDisconnect() {
 
 void RequestMetrics::CountSlowClient() {
   slow_clients_.Increment();
-}
-
-void RequestMetrics::CountUnknownTool() {
-  unknown_tools_.Increment();
 }
 
 void RequestMetrics::ChangeConnections(int64_t change) {

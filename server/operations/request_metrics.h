@@ -30,7 +30,6 @@ class RequestMetrics {
   void ChangeInFlightBytes(int64_t change);
   void CountDisconnect();
   void CountSlowClient();
-  void CountUnknownTool();
   void ChangeConnections(int64_t change);
   void ObserveReactorStall(Duration delay);
 
@@ -54,7 +53,6 @@ class RequestMetrics {
   prometheus::Gauge& in_flight_bytes_;
   prometheus::Counter& disconnects_;
   prometheus::Counter& slow_clients_;
-  prometheus::Counter& unknown_tools_;
   prometheus::Gauge& connections_;
   prometheus::Histogram& reactor_stall_;
 };

@@ -62,23 +62,21 @@ class PrometheusMetrics final : public ServerMetrics {
   void ChangeInFlightBytes(int64_t change) override { requests_.ChangeInFlightBytes(change); }
   void CountDisconnect() override { requests_.CountDisconnect(); }
   void CountSlowClient() override { requests_.CountSlowClient(); }
-  void CountUnknownTool() override { requests_.CountUnknownTool(); }
   void ChangeConnections(int64_t change) override { requests_.ChangeConnections(change); }
   void ObserveReactorStall(Duration delay) override { requests_.ObserveReactorStall(delay); }
 
-  void ObserveStep(const StepReport& report) override { steps_.ObserveStep(report); }
-  void ObserveIdle(const SchedulerCounts& counts) override { steps_.ObserveIdle(counts); }
-  void ObserveStats(const StepStatsView& stats) override {
-    steps_.ObserveStats(stats);
-    experts_.Observe(stats.expert_tokens);
+  void ObserveStep(const StepReport& report) override {
+    steps_.ObserveStep(report);
+    if (report.stats != nullptr) {
+      experts_.Observe(report.stats->expert_tokens);
+    }
   }
+  void ObserveIdle(const SchedulerCounts& counts) override { steps_.ObserveIdle(counts); }
   void CountWatchdogTrip() override { steps_.CountWatchdogTrip(); }
 
-  void SetKernels(const std::vector<std::pair<std::string, std::string>>& kernels) override {
-    kernels_.SetKernels(kernels);
+  void SetKernels(std::function<std::vector<KernelHealth>()> kernels) override {
+    kernels_.SetKernels(std::move(kernels));
   }
-  void CountKernelFault(std::string_view op) override { kernels_.CountFault(op); }
-  void CountKernelDemotion(std::string_view op) override { kernels_.CountDemotion(op); }
 
   std::string Serialize() override {
     {

@@ -6,12 +6,11 @@
 #include <optional>
 #include <string>
 #include <string_view>
-#include <utility>
 #include <vector>
 
 #include "base/clock.h"
+#include "engine/api/kernel_health.h"
 #include "scheduler/scheduler_loop.h"
-#include "server/operations/step_stats_view.h"
 
 namespace hadal {
 
@@ -102,6 +101,9 @@ class ServerMetrics {
   /// function that was there before.
   virtual void SetMoment(std::function<ServerMoment()> moment) = 0;
 
+  /// Likewise, how the ops of the kernel table behave. Their names are a closed set.
+  virtual void SetKernels(std::function<std::vector<KernelHealth>()> kernels) = 0;
+
   // Requests.
 
   /// `status` is that of HTTP, for gRPC the equal one; `finish_reason` is empty when nothing was
@@ -113,28 +115,20 @@ class ServerMetrics {
   virtual void CountTokens(AnswerPhase phase, int64_t num_tokens) = 0;
   virtual void ChangeOpenStreams(int64_t change) = 0;
   virtual void ChangeInFlightBytes(int64_t change) = 0;
-  virtual void CountDisconnect() = 0;   // a client went away before its response was complete
-  virtual void CountSlowClient() = 0;   // was cut off
-  virtual void CountUnknownTool() = 0;  // a model called a function that was not offered
+  virtual void CountDisconnect() = 0;  // a client went away before its response was complete
+  virtual void CountSlowClient() = 0;  // was cut off
 
   // Connections and threads.
   virtual void ChangeConnections(int64_t change) = 0;
   virtual void ObserveReactorStall(Duration delay) = 0;
 
-  // The engine. The scheduler's thread alone calls the first three.
+  // The engine. The scheduler's thread alone calls the first two.
+
+  /// REQUIRES: SetExperts was called with the shape of the report's expert_tokens, or there are
+  /// none.
   virtual void ObserveStep(const StepReport& report) = 0;
-
-  /// How things stand when no request is live.
-  virtual void ObserveIdle(const SchedulerCounts& counts) = 0;
-
-  /// REQUIRES: SetExperts was called, and expert_tokens have its shape or are empty.
-  virtual void ObserveStats(const StepStatsView& stats) = 0;
+  virtual void ObserveIdle(const SchedulerCounts& counts) = 0;  // nothing is left to do
   virtual void CountWatchdogTrip() = 0;
-
-  /// The implementation that runs each op, {op, implementation}; again when one was replaced.
-  virtual void SetKernels(const std::vector<std::pair<std::string, std::string>>& kernels) = 0;
-  virtual void CountKernelFault(std::string_view op) = 0;
-  virtual void CountKernelDemotion(std::string_view op) = 0;
 
   /// All of it, in text format 0.0.4. Gauges that depend on the moment, such as the age of the last
   /// step, are made now.

@@ -1,26 +1,40 @@
 #include "server/operations/step_metrics.h"
 
 #include <algorithm>
+#include <array>
 #include <prometheus/counter.h>
 #include <prometheus/gauge.h>
 #include <prometheus/histogram.h>
+#include <span>
 #include <string>
-#include <vector>
 
 #include "engine/api/finish_reason.h"
 
 namespace hadal {
 namespace {
 
-using Bounds = std::vector<double>;
-
-const Bounds kStepTimeBounds = {.0001, .0002, .0005, .001, .002, .005, .01, .015,
-                                .02,   .03,   .05,   .075, .1,   .15,  .2,  .3,
-                                .5,    1,     2,     5,    10,   30,   60};
-const Bounds kPowersOfTwo = {
-    1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024, 2048, 4096, 8192, 16384, 32768, 65536};
-const Bounds kRatioBounds = {
-    .01, .02, .03, .04, .05, .075, .1, .15, .2, .3, .4, .5, .6, .7, .8, .9, 1};
+constexpr std::array kStepTimeBounds = {.0001, .0002, .0005, .001, .002, .005, .01, .015,
+                                        .02,   .03,   .05,   .075, .1,   .15,  .2,  .3,
+                                        .5,    1.0,   2.0,   5.0,  10.0, 30.0, 60.0};
+constexpr std::array kPowersOfTwo = {1.0,
+                                     2.0,
+                                     4.0,
+                                     8.0,
+                                     16.0,
+                                     32.0,
+                                     64.0,
+                                     128.0,
+                                     256.0,
+                                     512.0,
+                                     1024.0,
+                                     2048.0,
+                                     4096.0,
+                                     8192.0,
+                                     16384.0,
+                                     32768.0,
+                                     65536.0};
+constexpr std::array kRatioBounds = {
+    .01, .02, .03, .04, .05, .075, .1, .15, .2, .3, .4, .5, .6, .7, .8, .9, 1.0};
 
 enum BlockState : uint8_t { kFree, kCached, kUsed };
 
@@ -145,23 +159,22 @@ StepMetrics::StepMetrics(MetricRegistry& registry, const ServerMetrics::Info& in
       bytes_(AddCounter(registry,
                         "hadal_estimated_memory_bytes_total",
                         "Bytes of weights and cache that steps moved, estimated from shapes.")),
-      active_parameters_(
-          registry.AddHistogram({.name = "hadal_step_active_parameters_ratio",
-                                 .help = "Share of the model's parameters that a step used."},
-                                {},
-                                kRatioBounds)),
+      active_parameters_(registry.AddHistogram(
+          {.name = "hadal_step_active_parameters_ratio",
+           .help = "Share of the bytes of the model's weights that a step read."},
+          {},
+          kRatioBounds)),
       attended_tokens_(registry.AddHistogram(
           {.name = "hadal_step_attended_tokens_ratio",
            .help = "Share of the tokens before it that a token attended to, over a step."},
           {},
           kRatioBounds)),
-      drafted_tokens_(
-          AddCounter(registry, "hadal_spec_drafted_tokens_total", "Tokens that were drafted.")),
-      accepted_tokens_(AddCounter(
-          registry, "hadal_spec_accepted_tokens_total", "Drafted tokens that were accepted.")),
       numerical_errors_(AddCounter(registry,
                                    "hadal_numerical_errors_total",
                                    "Sequences that ended because their numbers were not finite.")) {
+  // Nothing drafts yet; dashboards may count on these all the same.
+  AddCounter(registry, "hadal_spec_drafted_tokens_total", "Tokens that were drafted.");
+  AddCounter(registry, "hadal_spec_accepted_tokens_total", "Drafted tokens that were accepted.");
   for (size_t i = 0; i < kNumEnds; ++i) {
     ended_[i] = AddEnded(registry, static_cast<FinishReason>(i));
   }
@@ -204,17 +217,16 @@ void StepMetrics::ObserveStep(const StepReport& report) {
     step_failures_.Increment();
   }
   numerical_errors_.Increment(static_cast<double>(report.num_not_finite));
-  ObserveCounts(report.counts);
+  if (report.stats != nullptr) {
+    AddStats(*report.stats);
+  }
+  AddTotals(report.counts);
+  SetGauges(report.counts);
 }
 
 void StepMetrics::ObserveIdle(const SchedulerCounts& counts) {
-  ObserveCounts(counts);
-}
-
-void StepMetrics::ObserveCounts(const SchedulerCounts& counts) {
-  SetGauges(counts);
   AddTotals(counts);
-  last_ = counts;
+  SetGauges(counts);
 }
 
 void StepMetrics::SetGauges(const SchedulerCounts& counts) {
@@ -242,20 +254,19 @@ void StepMetrics::AddTotals(const SchedulerCounts& counts) {
   for (size_t i = 0; i < kNumEnds; ++i) {
     AddChange(*ended_[i], last_.total_ended[i], counts.total_ended[i]);
   }
+  last_ = counts;
 }
 
-void StepMetrics::ObserveStats(const StepStatsView& stats) {
+void StepMetrics::AddStats(const StepStats& stats) {
   flops_.Increment(stats.flops);
-  bytes_.Increment(stats.bytes);
-  if (stats.total_parameters > 0) {
-    active_parameters_.Observe(stats.active_parameters / stats.total_parameters);
+  bytes_.Increment(static_cast<double>(stats.weight_bytes + stats.cache_bytes));
+  if (stats.total_weight_bytes > 0) {
+    active_parameters_.Observe(stats.active_weight_share());
   }
-  if (stats.context_tokens > 0) {
+  if (stats.attendable_tokens > 0) {
     attended_tokens_.Observe(static_cast<double>(stats.attended_tokens) /
-                             static_cast<double>(stats.context_tokens));
+                             static_cast<double>(stats.attendable_tokens));
   }
-  drafted_tokens_.Increment(static_cast<double>(stats.drafted_tokens));
-  accepted_tokens_.Increment(static_cast<double>(stats.accepted_tokens));
 }
 
 void StepMetrics::CountWatchdogTrip() {

@@ -19,8 +19,8 @@ enum class StepKind : int8_t {
 /// `num_generated`: tokens that the step generated.
 StepKind KindOf(const StepReport& report, int64_t num_generated);
 
-/// Metrics about the engine's steps, the cache and the queue. ObserveStep, ObserveIdle and
-/// ObserveStats belong to the scheduler's thread; the others to any.
+/// Metrics about the engine's steps, the cache and the queue. ObserveStep and ObserveIdle belong
+/// to the scheduler's thread; the others to any.
 class StepMetrics {
  public:
   StepMetrics(MetricRegistry& registry, const ServerMetrics::Info& info);
@@ -33,7 +33,6 @@ class StepMetrics {
   void SetMoment(const ServerMoment& moment);
   void ObserveStep(const StepReport& report);
   void ObserveIdle(const SchedulerCounts& counts);
-  void ObserveStats(const StepStatsView& stats);
   void CountWatchdogTrip();
 
  private:
@@ -42,12 +41,12 @@ class StepMetrics {
   static constexpr size_t kNumBlockStates = 3;  // free, cached, used
   static constexpr size_t kNumEnds = std::tuple_size_v<decltype(SchedulerCounts::total_ended)>;
 
-  void ObserveCounts(const SchedulerCounts& counts);
   void SetGauges(const SchedulerCounts& counts);
   void AddTotals(const SchedulerCounts& counts);
+  void AddStats(const StepStats& stats);
 
   MetricRegistry& registry_;
-  SchedulerCounts last_;  // observed before
+  SchedulerCounts last_;  // of the step before
 
   std::array<prometheus::Histogram*, kNumKinds> step_time_;    // by StepKind
   std::array<prometheus::Counter*, kNumPhases> phase_time_;    //
@@ -74,8 +73,6 @@ class StepMetrics {
   prometheus::Counter& bytes_;
   prometheus::Histogram& active_parameters_;
   prometheus::Histogram& attended_tokens_;
-  prometheus::Counter& drafted_tokens_;
-  prometheus::Counter& accepted_tokens_;
   prometheus::Counter& numerical_errors_;
 };
 

@@ -23,7 +23,7 @@ class OpenStream {
 };
 
 absl::Status ClientGone() {
-  return Cancelled("the client went away");
+  return WithHttpStatus(499, Cancelled("the client went away"));
 }
 
 }  // namespace

@@ -30,7 +30,7 @@ class Call {
 
   // Filled in by the router.
   RouteName route = RouteName::kOther;
-  std::optional<TenantId> tenant;    // nothing: refused, or a public route
+  std::optional<TenantId> tenant;   // nothing: refused, or a public route
   std::string path_rest;            // what stood in place of the star of the route's path
   std::vector<HttpHeader> headers;  // of the response, besides the answer's own
 

@@ -42,8 +42,9 @@ absl::StatusOr<AdmittedBody> AdmitBody(Call& call,
         .body_bytes = num_bytes};
   };
   AdmittedBody admitted;
+  // What the body may take is asked for when its size is known to be allowed.
   ASSIGN_OR_RETURN(admitted.reservation,
-                   admission.Reserve(load_of(call.request().content_length.value_or(0))));
+                   admission.Reserve(load_of(0)));
   absl::StatusOr<std::string> text = call.exchange().ReadBody([&](int64_t num_bytes) {
     return num_bytes <= admitted.reservation.load().body_bytes
                ? absl::OkStatus()
@@ -54,6 +55,9 @@ absl::StatusOr<AdmittedBody> AdmitBody(Call& call,
   }
   if (absl::IsDeadlineExceeded(text.status())) {
     return WithHttpStatus(408, text.status());
+  }
+  if (absl::IsCancelled(text.status())) {
+    return WithHttpStatus(499, text.status());
   }
   RETURN_IF_ERROR(text.status());
   admitted.text = *std::move(text);

@@ -1,3 +1,6 @@
+#include <charconv>
+#include <optional>
+#include <string>
 #include <utility>
 
 #include "base/json.h"
@@ -41,10 +44,33 @@ absl::StatusOr<std::string> Tokenize(const OpenAiContext& context, std::string_v
 
 absl::StatusOr<std::string> Detokenize(const OpenAiContext& context, std::string_view body) {
   ASSIGN_OR_RETURN(const boost::json::value json, ParseJson(body));
-  ASSIGN_OR_RETURN(DetokenizeCall call, ReadDetokenizeCall(json, context.limits));
+  ASSIGN_OR_RETURN(const DetokenizeCall call, ReadDetokenizeCall(json, context.limits));
   RETURN_IF_ERROR(context.model().CheckName(call.model));
-  ASSIGN_OR_RETURN(const Prompt prompt, context.model().TakeIds(std::move(call.tokens)));
-  return DetokenizeJson(Decode(context.model().tokenizer(), prompt.tokens, SpecialTokens::kShow));
+  RETURN_IF_ERROR(context.model().CheckIds("tokens", call.tokens));
+  return DetokenizeJson(Decode(context.model().tokenizer(), call.tokens, SpecialTokens::kShow));
+}
+
+// The value of two hexadecimal digits; nothing for other text.
+std::optional<char> HexByte(std::string_view digits) {
+  int32_t value = 0;
+  const char* const end = digits.data() + digits.size();
+  const auto [parsed, error] = std::from_chars(digits.data(), end, value, 16);
+  if (digits.size() != 2 || error != std::errc() || parsed != end || digits.front() == '-') {
+    return std::nullopt;
+  }
+  return static_cast<char>(value);
+}
+
+// A name as it stood before a client escaped it for a path: "%2F" is '/'. What is no escape stays.
+std::string Unescape(std::string_view text) {
+  std::string name;
+  for (size_t i = 0; i < text.size(); ++i) {
+    const std::optional<char> byte =
+        text[i] == '%' ? HexByte(text.substr(i + 1, 2)) : std::nullopt;
+    name.push_back(byte.value_or(text[i]));
+    i += byte.has_value() ? 2 : 0;
+  }
+  return name;
 }
 
 template <typename Work>
@@ -75,8 +101,9 @@ absl::Status ListModels(const OpenAiContext& context, Call& call) {
 }
 
 absl::Status ShowModel(const OpenAiContext& context, Call& call) {
-  RETURN_IF_ERROR(context.model().CheckName(call.path_rest));
-  call.RespondJson(ModelJson(call.path_rest, context.created, context.model().max_tokens()));
+  const std::string name = Unescape(call.path_rest);
+  RETURN_IF_ERROR(context.model().CheckName(name));
+  call.RespondJson(ModelJson(name, context.created, context.model().max_tokens()));
   return absl::OkStatus();
 }
 

@@ -65,7 +65,6 @@ void TerminationSignals::ExitIfAny() {
 
 ServingEnd ServeUntilSignalled(const ServerConfig::Operations& config,
                                const Clock& clock,
-                               Health& health,
                                Server& server,
                                TerminationSignals& signals) {
   const auto end_all = [&](ServingEnd end) {
@@ -85,7 +84,7 @@ ServingEnd ServeUntilSignalled(const ServerConfig::Operations& config,
   }
   // 1. Balancers look elsewhere; what they still send is served.
   Log(LogLevel::kInfo, "draining");
-  health.SetPhase(ServerPhase::kDraining);
+  server.AnnounceDrain();
   if (signals.Wait(clock.Now() + SecondsToDuration(config.drain_grace))) {
     return abort();
   }

@@ -2,7 +2,6 @@
 
 #include "base/clock.h"
 #include "server/config/server_config.h"
-#include "server/operations/health.h"
 #include "server/serving/server.h"
 
 namespace hadal {
@@ -32,7 +31,6 @@ enum class ServingEnd : int8_t {
 /// process does not wait for a step that does not end: it exits from here, as main would have done.
 ServingEnd ServeUntilSignalled(const ServerConfig::Operations& config,
                                const Clock& clock,
-                               Health& health,
                                Server& server,
                                TerminationSignals& signals);
 

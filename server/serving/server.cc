@@ -5,6 +5,7 @@
 #include <optional>
 #include <utility>
 
+#include <absl/base/thread_annotations.h>
 #include <absl/strings/str_format.h>
 #include <absl/synchronization/mutex.h>
 #include <absl/time/clock.h>
@@ -15,6 +16,7 @@
 #include "scheduler/scheduler_loop.h"
 #include "server/generation/admission.h"
 #include "server/generation/generation.h"
+#include "server/grpc/grpc_server.h"
 #include "server/http/http_server.h"
 #include "server/operations/auth.h"
 #include "server/operations/watchdog.h"
@@ -63,19 +65,54 @@ struct Server::Parts {
   Args args;
   ApiKeys keys;
   Admission admission;
+  absl::Mutex mutex;
+  SchedulerCounts counts ABSL_GUARDED_BY(mutex);     // as of the last step, or of now when idle
+  bool is_listening ABSL_GUARDED_BY(mutex) = false;  // both listeners are there
   std::unique_ptr<Watchdog> watchdog;  // told of steps by the loop, whose heartbeat it hears
   std::unique_ptr<SchedulerLoop> loop;
   std::optional<GenerationContext> generation;
   std::optional<OpenAiContext> openai;
   std::optional<Router> router;
   std::unique_ptr<HttpServer> http;
+  std::unique_ptr<GrpcServer> grpc;  // null: it is off
+
+  // The scheduler's thread.
+  void ObserveStep(const StepReport& step) {
+    args.metrics.ObserveStep(step);
+    watchdog->ObserveStep(step.step_time);
+    const absl::MutexLock lock(&mutex);
+    counts = step.counts;
+  }
+  void ObserveIdle(const SchedulerCounts& now) {
+    args.metrics.ObserveIdle(now);
+    const absl::MutexLock lock(&mutex);
+    counts = now;
+  }
+
+  // Any thread.
+  SchedulerCounts LastCounts() {
+    const absl::MutexLock lock(&mutex);
+    return counts;
+  }
+
+  // Whoever waits for something looks at the phase again.
+  void NotifyAll() {
+    const absl::MutexLock lock(&mutex);
+    if (!is_listening) {
+      return;  // nobody does
+    }
+    http->NotifyAll();
+    if (grpc != nullptr) {
+      grpc->NotifyAll();
+    }
+  }
 
   // The watchdog's thread: who waits gets an error, while there is a process to send it.
   void EndStuck(Duration step_age) {
     args.metrics.CountWatchdogTrip();
     const double seconds = std::chrono::duration<double>(step_age).count();
     args.health.SetStuck(absl::StrFormat("a step has been under way for %.1f s", seconds));
-    http->NotifyAll();
+    NotifyAll();
     args.on_stuck(step_age);
   }
 };
@@ -89,31 +126,30 @@ absl::StatusOr<std::unique_ptr<Server>> Server::Start(Args args) {
   absl::SetMutexDeadlockDetectionMode(absl::OnDeadlockCycle::kIgnore);
 #endif
   ASSIGN_OR_RETURN(ApiKeys keys, ReadApiKeys(config.security));
-  const Limits limits = SchedulerLimits(config, args.limits);
+  Limits limits = SchedulerLimits(config, args.limits);
+  // A request may name so many, and those of the model end its answer besides.
+  limits.max_stop_token_ids =
+      RequestLimits(config).max_stop_token_ids + std::ssize(args.model.answer_ends());
   auto parts = std::make_unique<Parts>(args, std::move(keys), AdmissionLimits(config));
 
   // 1. The loop around the executor, and who watches it. There is no step before there are clients.
+  Parts* const shared = parts.get();
   ASSIGN_OR_RETURN(
       parts->loop,
       SchedulerLoop::Create(
           {.limits = limits,
            .executor = args.executor,
            .clock = args.clock,
-           .observe =
-               [parts = parts.get()](const StepReport& step) {
-                 parts->args.metrics.ObserveStep(step);
-                 parts->watchdog->ObserveStep(step.step_time);
-               },
-           .observe_idle = [&metrics = args.metrics](
-                               const SchedulerCounts& counts) { metrics.ObserveIdle(counts); }}));
-  parts->watchdog = Watchdog::Start(
-      {.heartbeat = [parts = parts.get()] { return parts->loop->heartbeat(); },
-       .clock = args.clock,
-       .patience = SecondsToDuration(config.operations.watchdog_timeout),
-       .on_stuck = [parts = parts.get()](Duration step_age) { parts->EndStuck(step_age); }});
-  args.metrics.SetMoment([parts = parts.get()] {
-    return ServerMoment{.step_age = parts->args.clock.Now() - parts->loop->heartbeat().since,
-                        .queue_prefill_tokens = parts->admission.held().prompt_tokens};
+           .observe = [shared](const StepReport& step) { shared->ObserveStep(step); },
+           .observe_idle = [shared](const SchedulerCounts& now) { shared->ObserveIdle(now); }}));
+  parts->watchdog =
+      Watchdog::Start({.heartbeat = [shared] { return shared->loop->heartbeat(); },
+                       .clock = args.clock,
+                       .patience = SecondsToDuration(config.operations.watchdog_timeout),
+                       .on_stuck = [shared](Duration step_age) { shared->EndStuck(step_age); }});
+  args.metrics.SetMoment([shared] {
+    return ServerMoment{.step_age = shared->args.clock.Now() - shared->loop->heartbeat().since,
+                        .queue_prefill_tokens = shared->admission.held().prompt_tokens};
   });
   // 2. What requests need.
   parts->generation.emplace(args.model,
@@ -134,12 +170,12 @@ absl::StatusOr<std::unique_ptr<Server>> Server::Start(Args args) {
       .keys = parts->keys,
       .metrics = args.metrics,
       .clock = args.clock,
-      .retry_after_seconds = [parts = parts.get()] { return parts->admission.RetryAfterSeconds(); },
+      .retry_after_seconds = [shared] { return shared->admission.RetryAfterSeconds(); },
       .browsers = BrowserRulesOf(config.http, config.http.host),
       .logs_requests = config.operations.log_requests});
   AddOpenAiRoutes(*parts->openai, *parts->router);
   AddProbeRoutes(args.health, *parts->router);
-  // 3. The listener comes last: who can connect is served.
+  // 3. The listeners come last: who can connect is served.
   HttpServer::Args http = MakeHttpArgs(*parts->router);
   http.name = "io";
   http.address = config.http.host;
@@ -149,13 +185,39 @@ absl::StatusOr<std::unique_ptr<Server>> Server::Start(Args args) {
   http.tls = TlsOf(config.http);
   http.observer = Observe(args.metrics);
   ASSIGN_OR_RETURN(parts->http, HttpServer::Start(std::move(http)));
+  if (config.grpc.port != 0) {
+    ASSIGN_OR_RETURN(
+        parts->grpc,
+        GrpcServer::Start(
+            {.generation = *parts->generation,
+             .admission = parts->admission,
+             .health = args.health,
+             .keys = parts->keys,
+             .limits = RequestLimits(config),
+             .scheduler_counts = [shared] { return shared->LastCounts(); },
+             .host = config.grpc.host,
+             .port = CheckedCast<uint16_t>(config.grpc.port),
+             .grpc_limits = {.stall_timeout = SecondsToDuration(config.http.stall_timeout)},
+             .reflection = config.grpc.reflection ? Reflection::kOn : Reflection::kOff,
+             .logs_requests = config.operations.log_requests}));
+  }
+  {
+    const absl::MutexLock lock(&parts->mutex);
+    parts->is_listening = true;
+  }
+  args.health.SetPhase(ServerPhase::kServing);
   return std::unique_ptr<Server>(new Server(std::move(parts)));
 }
 
 Server::Server(std::unique_ptr<Parts> parts) : parts_(std::move(parts)) {}
 
-// The listener goes first: its connections use all else.
+// The listeners go first: their connections use all else.
 Server::~Server() {
+  {
+    const absl::MutexLock lock(&parts_->mutex);
+    parts_->is_listening = false;
+  }
+  parts_->grpc.reset();
   parts_->http.reset();
   parts_->args.metrics.SetMoment(nullptr);
   parts_->watchdog->Stop();
@@ -165,9 +227,21 @@ uint16_t Server::port() const {
   return parts_->http->port();
 }
 
+std::optional<uint16_t> Server::grpc_port() const {
+  return parts_->grpc != nullptr ? std::optional(parts_->grpc->port()) : std::nullopt;
+}
+
+void Server::AnnounceDrain() {
+  parts_->args.health.SetPhase(ServerPhase::kDraining);
+  parts_->NotifyAll();
+}
+
 void Server::BeginDrain() {
   parts_->admission.BeginDrain();
   parts_->http->BeginDrain();
+  if (parts_->grpc != nullptr) {
+    parts_->grpc->BeginDrain();
+  }
 }
 
 bool Server::WaitUntilIdle(TimePoint deadline) {
@@ -175,12 +249,13 @@ bool Server::WaitUntilIdle(TimePoint deadline) {
       parts_->admission.held().requests == 0) {
     parts_->http->StopAccepting();
   }
-  return parts_->http->WaitUntilIdle(deadline);
+  const bool http_is_idle = parts_->http->WaitUntilIdle(deadline);
+  return (parts_->grpc == nullptr || parts_->grpc->WaitUntilIdle(deadline)) && http_is_idle;
 }
 
 void Server::Abort() {
   parts_->args.health.SetPhase(ServerPhase::kAborting);
-  parts_->http->NotifyAll();
+  parts_->NotifyAll();
 }
 
 bool Server::WaitForStep(TimePoint deadline) const {

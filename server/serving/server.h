@@ -3,6 +3,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 
 #include "base/clock.h"
@@ -19,6 +20,7 @@ namespace hadal {
 /// All of the server but the engine: the scheduler's loop around an executor, and HTTP and gRPC in
 /// front. Serves from Start to its end. The order of an end:
 ///
+///   server->AnnounceDrain();           // not ready: balancers look elsewhere
 ///   server->BeginDrain();              // new requests get 503
 ///   server->WaitUntilIdle(deadline);   // those taken are finished
 ///   server->Abort();                   // what is left ends with an error at once
@@ -39,8 +41,9 @@ class Server {
     std::function<void(Duration step_age)> on_stuck;  // on the watchdog's thread, once
   };
 
-  /// Borrows all of `args` that are references. InvalidArgument for a bad configuration; the errors
-  /// of SchedulerLoop::Create and HttpServer::Start.
+  /// The phase is kServing when it returns. Borrows all of `args` that are references.
+  /// InvalidArgument for a bad configuration; the errors of SchedulerLoop::Create,
+  /// HttpServer::Start and GrpcServer::Start.
   static absl::StatusOr<std::unique_ptr<Server>> Start(Args args);
 
   Server(const Server&) = delete;
@@ -49,6 +52,10 @@ class Server {
 
   [[nodiscard]] uint16_t port() const;
 
+  /// Nothing: gRPC is off.
+  [[nodiscard]] std::optional<uint16_t> grpc_port() const;
+
+  void AnnounceDrain();
   void BeginDrain();
 
   /// Waits until no request and no busy connection is left, or until `deadline`; whether none is.

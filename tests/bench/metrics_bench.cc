@@ -22,10 +22,10 @@ ServerMetrics& SharedMetrics() {
 }
 
 // Tokens of a step of 64 sequences, each routed to 8 experts in each layer.
-std::vector<int64_t> TokensOfAStep() {
-  std::vector<int64_t> tokens(static_cast<size_t>(kShape.num_layers * kShape.num_experts));
+std::vector<int32_t> TokensOfAStep() {
+  std::vector<int32_t> tokens(static_cast<size_t>(kShape.num_layers * kShape.num_experts));
   for (size_t i = 0; i < tokens.size(); ++i) {
-    tokens[i] = static_cast<int64_t>(i * 7 % 5);
+    tokens[i] = static_cast<int32_t>(i * 7 % 5);
   }
   return tokens;
 }
@@ -65,9 +65,11 @@ void BM_ObserveStep(benchmark::State& state) {
 BENCHMARK(BM_ObserveStep);
 
 void BM_ObserveStatsOf58LayersOf256Experts(benchmark::State& state) {
-  const std::vector<int64_t> tokens = TokensOfAStep();
+  const StepStats stats = {.expert_tokens = TokensOfAStep(), .flops = 1e12};
+  StepReport report;
+  report.stats = &stats;
   for (auto _ : state) {
-    SharedMetrics().ObserveStats({.expert_tokens = tokens, .flops = 1e12, .bytes = 1e9});
+    SharedMetrics().ObserveStep(report);
   }
 }
 BENCHMARK(BM_ObserveStatsOf58LayersOf256Experts);

@@ -249,3 +249,35 @@ def test_a_tokenizer_larger_than_the_model_is_refused(hadal, tmp_path):
     shutil.copy(TOKENIZER / "tokenizer.json", model)
     error = hadal.error(78, "tokenize", "--model", model, "--text", "x")
     assert "tokenizer.json" in error and "vocabulary" in error
+
+
+# ---- doctor
+
+
+def test_doctor_finds_nothing_wrong_with_any_kernels(hadal):
+    config = GOLDEN / "v3-fp8"
+    kernels = hadal.json("doctor", "--model", config)["available_kernels"]
+    assert "reference" in kernels
+    for name in kernels:
+        report = hadal.json("doctor", "--model", config, "--kernels", name, "--threads", 2)
+        assert report["passed"] and report["threads"] == 2
+        assert {check["implementation"] for check in report["checks"]} == {name}
+        ops = {check["op"] for check in report["checks"]}
+        assert {"linear", "mla_attention", "moe_experts"} < ops
+        assert all(check["error_share"] <= 1 for check in report["checks"])
+        assert any("Fp8" in check["shape"] for check in report["checks"])
+        assert any("Bf16" in check["shape"] for check in report["checks"])
+
+
+def test_doctor_prints_a_line_for_each_check(hadal):
+    text = hadal.text("doctor", "--model", GOLDEN / "v2-lite", "--kernels",
+                      "auto,linear=reference")
+    checks = [line for line in text.splitlines() if line.endswith("  ok")]
+    assert f"{len(checks)} of {len(checks)} checks passed" in text
+    assert all("reference" in line for line in checks if line.startswith("linear"))
+    assert "FAIL" not in text
+
+
+def test_doctor_refuses_what_it_does_not_know(hadal, tmp_path):
+    assert "no kernels named" in hadal.error(2, "doctor", "--kernels", "abacus")
+    assert "config.json" in hadal.error(78, "doctor", "--model", tmp_path)

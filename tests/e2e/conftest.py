@@ -12,6 +12,8 @@ import sys
 
 import pytest
 
+pytest.register_assert_rewrite("serving", "wall")
+
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 GOLDEN = ROOT / "tests" / "golden"
 TOKENIZER = ROOT / "tests" / "data" / "deepseek-v3-tokenizer"

@@ -50,6 +50,9 @@ TEST_F(ServedModelTest, IdsAreThoseOfTheVocabulary) {
   EXPECT_TRUE(model_.TakeIds({0, 129'279}).ok());
   EXPECT_TRUE(absl::IsInvalidArgument(model_.TakeIds({129'280}).status()));
   EXPECT_TRUE(absl::IsInvalidArgument(model_.TakeIds({-1}).status()));
+  EXPECT_TRUE(model_.CheckIds("tokens", std::vector<TokenId>{0, 129'279}).ok());
+  EXPECT_THAT(model_.CheckIds("tokens", std::vector<TokenId>{0, 129'280}).ToString(),
+              testing::HasSubstr("tokens: token 129280 at place 1"));
 }
 
 TEST_F(ServedModelTest, TextThatCannotFitIsRefusedBeforeItIsEncoded) {

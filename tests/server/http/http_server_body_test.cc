@@ -102,6 +102,11 @@ TEST(HttpServerBody, MemoryIsAskedForBeforeItIsTaken) {
   }
   {
     RawClient client(server.port());
+    EXPECT_EQ(client.Call(Post("/", std::string(1001, 'x'))).status, 429);
+    EXPECT_EQ(client.Call(Post("/", "fits")).body, "fits") << "the connection goes on";
+  }
+  {
+    RawClient client(server.port());
     client.Send("POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 1001\r\n\r\n");
     EXPECT_EQ(client.ReadResponse().status, 429) << "without waiting for the body";
     EXPECT_EQ(asked, std::vector<int64_t>({1001}));

@@ -2,7 +2,9 @@
 
 #include <memory>
 #include <string>
+#include <sys/resource.h>
 #include <thread>
+#include <unistd.h>
 #include <vector>
 
 #include <absl/strings/str_format.h>
@@ -165,6 +167,32 @@ TEST(HttpServerRefusal, MoreThanCanBeTold) {
   EXPECT_GE(num_told, 64);
   EXPECT_EQ(server.CountOf("refused 503"), num_told);
   EXPECT_EQ(first.Call(Get("/")).status, 200);
+}
+
+// The other connection's answer comes behind the failed try.
+TEST(HttpServerRefusal, FileDescriptorsRunOut) {
+  rlimit before = {};
+  ASSERT_EQ(getrlimit(RLIMIT_NOFILE, &before), 0);
+  TestServer server(Ok);
+  RawClient other(server.port());
+  EXPECT_EQ(other.Call(Get("/")).status, 200);
+  const rlimit few = {.rlim_cur = 200, .rlim_max = before.rlim_max};
+  ASSERT_EQ(setrlimit(RLIMIT_NOFILE, &few), 0);
+  std::vector<int> used;
+  for (int file = dup(0); file >= 0; file = dup(0)) {
+    used.push_back(file);
+  }
+  ASSERT_FALSE(used.empty());
+  close(used.back());
+  used.pop_back();
+  RawClient waiting(server.port());  // with the last one
+  EXPECT_EQ(other.Call(Get("/")).status, 200);
+  EXPECT_EQ(server.CountOf("opened"), 1);
+  for (const int file : used) {
+    close(file);
+  }
+  EXPECT_EQ(setrlimit(RLIMIT_NOFILE, &before), 0);
+  EXPECT_EQ(waiting.Call(Get("/")).status, 200);
 }
 
 }  // namespace

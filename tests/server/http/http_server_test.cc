@@ -226,6 +226,22 @@ TEST(HttpServer, AStreamThatARouteForgetsToEndBreaksOff) {
   EXPECT_EQ(response.body, "one");
 }
 
+TEST(HttpServer, ARouteThatThrowsLosesItsConnectionOnly) {
+  TestServer server([](Exchange& exchange) {
+    if (exchange.request().path == "/bad") {
+      exchange.request().headers.at(1000);
+    }
+    Hello(exchange);
+  });
+  RawClient good(server.port());
+  EXPECT_EQ(good.Call(Get("/a")).status, 200);
+  RawClient bad(server.port());
+  bad.Send(Get("/bad"));
+  EXPECT_EQ(bad.ReadToEnd(), "");
+  server.Await("closed", 1);
+  EXPECT_EQ(good.Call(Get("/a")).status, 200);
+}
+
 TEST(HttpServer, RunElsewhereLeavesTheThreadToOthers) {
   absl::Notification answered;
   TestServer server([&](Exchange& exchange) {

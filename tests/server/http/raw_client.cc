@@ -1,12 +1,16 @@
 #include "tests/server/http/raw_client.h"
 
+#include <algorithm>
 #include <arpa/inet.h>
 #include <array>
+#include <cerrno>
+#include <csignal>
 #include <cstdio>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <openssl/evp.h>
 #include <openssl/pem.h>
+#include <openssl/ssl.h>
 #include <openssl/x509.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -42,6 +46,14 @@ std::optional<std::string> RawResponse::Find(std::string_view name) const {
   return std::nullopt;
 }
 
+void RawClient::FreeTls::operator()(ssl_st* tls) const {
+  SSL_free(tls);
+}
+
+std::string RawClient::tls_version() const {
+  return SSL_get_version(tls_.get());
+}
+
 RawClient::RawClient(uint16_t port, Kind kind, int receive_buffer_bytes) {
   socket_ = socket(AF_INET, SOCK_STREAM, 0);
   CHECK(socket_ >= 0);
@@ -58,6 +70,7 @@ RawClient::RawClient(uint16_t port, Kind kind, int receive_buffer_bytes) {
   address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
   connected_ = connect(socket_, reinterpret_cast<const sockaddr*>(&address), sizeof(address)) == 0;
   if (connected_ && kind == Kind::kTls) {
+    std::signal(SIGPIPE, SIG_IGN);  // OpenSSL writes to its sockets without MSG_NOSIGNAL
     SSL_CTX* const context = SSL_CTX_new(TLS_client_method());
     tls_.reset(SSL_new(context));
     SSL_CTX_free(context);

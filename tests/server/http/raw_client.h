@@ -2,12 +2,11 @@
 
 #include <cstdint>
 #include <memory>
-#include <openssl/ssl.h>
 #include <optional>
 #include <string>
 #include <string_view>
-#include <utility>
-#include <vector>
+
+struct ssl_st;  // OpenSSL's SSL
 
 namespace hadal {
 
@@ -58,14 +57,14 @@ class RawClient {
   void Reset();
 
   /// TLS only: "TLSv1.3".
-  [[nodiscard]] std::string tls_version() const { return SSL_get_version(tls_.get()); }
+  [[nodiscard]] std::string tls_version() const;
 
   /// Whether connection and handshake succeeded.
   [[nodiscard]] bool connected() const { return connected_; }
 
  private:
   struct FreeTls {
-    void operator()(SSL* ssl) const { SSL_free(ssl); }
+    void operator()(ssl_st* tls) const;
   };
 
   bool ReadMore();
@@ -74,7 +73,7 @@ class RawClient {
 
   int socket_ = -1;
   bool connected_ = false;
-  std::unique_ptr<SSL, FreeTls> tls_;
+  std::unique_ptr<ssl_st, FreeTls> tls_;
   std::string input_;
 };
 

@@ -104,6 +104,10 @@ TEST(ApiErrorTest, WhatOnlyHttpKnows) {
       {431, "invalid_request_error", "headers_too_large", false},
       {500, "server_error", "internal_error", false},
       {503, "server_error", "unavailable", true},
+      {414, "invalid_request_error", "uri_too_long", false},
+      {417, "invalid_request_error", "expectation_failed", false},
+      {499, "invalid_request_error", "client_closed_request", false},
+      {501, "server_error", "not_implemented", false},
       {505, "server_error", "http_version_not_supported", false},
   };
   for (const Case& row : cases) {

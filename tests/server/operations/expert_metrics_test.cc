@@ -22,9 +22,9 @@ TEST(ExpertMetricsTest, TokensAddUpByLayerAndExpert) {
   EXPECT_TRUE(SeriesOf(metrics).empty());
   metrics.SetShape({.first_layer = 3, .num_layers = 2, .num_experts = 4});
   EXPECT_EQ(SeriesOf(metrics).size(), 2U * 4 + 2) << "at zero from the beginning";
-  metrics.Observe(std::vector<int64_t>{1, 0, 3, 0, 2, 2, 2, 2});
+  metrics.Observe(std::vector<int32_t>{1, 0, 3, 0, 2, 2, 2, 2});
   metrics.Observe({});
-  metrics.Observe(std::vector<int64_t>{1, 0, 3, 0, 2, 2, 2, 2});
+  metrics.Observe(std::vector<int32_t>{1, 0, 3, 0, 2, 2, 2, 2});
   const MetricSeries series = SeriesOf(metrics);
   const auto tokens = [&series](const char* layer, const char* expert) {
     return ValueOf(series,
@@ -45,7 +45,7 @@ TEST(ExpertMetricsTest, WithoutTokensThereIsNoImbalance) {
   ExpertMetrics metrics("demo");
   metrics.SetShape({.first_layer = 0, .num_layers = 1, .num_experts = 4});
   EXPECT_EQ(metrics.Imbalance(0), 0);
-  metrics.Observe(std::vector<int64_t>{0, 0, 0, 0});
+  metrics.Observe(std::vector<int32_t>{0, 0, 0, 0});
   EXPECT_EQ(metrics.Imbalance(0), 0);
 }
 
@@ -53,15 +53,15 @@ TEST(ExpertMetricsTest, ImbalanceForgetsWhatWasLongAgoAndTotalsDoNot) {
   ExpertMetrics metrics("demo");
   metrics.SetShape({.first_layer = 0, .num_layers = 1, .num_experts = 2});
   for (int i = 0; i < 256; ++i) {
-    metrics.Observe(std::vector<int64_t>{1000, 0});
+    metrics.Observe(std::vector<int32_t>{1000, 0});
   }
   EXPECT_EQ(metrics.Imbalance(0), 2);
   for (int i = 0; i < 256; ++i) {
-    metrics.Observe(std::vector<int64_t>{500, 500});
+    metrics.Observe(std::vector<int32_t>{500, 500});
   }
   EXPECT_NEAR(metrics.Imbalance(0), 4.0 / 3, 0.001) << "half of the old tokens still count";
   for (int i = 0; i < 256 * 20; ++i) {
-    metrics.Observe(std::vector<int64_t>{500, 500});
+    metrics.Observe(std::vector<int32_t>{500, 500});
   }
   EXPECT_NEAR(metrics.Imbalance(0), 1, 0.001);
   EXPECT_EQ(ValueOf(SeriesOf(metrics),
@@ -75,7 +75,7 @@ TEST(ExpertMetricsTest, ScrapesWhileStepsEndSeeTotalsRise) {
   metrics.SetShape({.first_layer = 0, .num_layers = 1, .num_experts = 2});
   std::thread steps([&metrics] {
     for (int i = 0; i < 5000; ++i) {
-      metrics.Observe(std::vector<int64_t>{3, 1});
+      metrics.Observe(std::vector<int32_t>{3, 1});
     }
   });
   double last = 0;
@@ -96,7 +96,7 @@ TEST(ExpertMetricsTest, ScrapesWhileStepsEndSeeTotalsRise) {
 
 TEST(ExpertMetricsDeathTest, StatsOfAnotherShapeAreABrokenInvariant) {
   ExpertMetrics metrics("demo");
-  const std::vector<int64_t> two = {1, 2};
+  const std::vector<int32_t> two = {1, 2};
   EXPECT_DEATH(metrics.Observe(two), "CHECK failed");
   metrics.SetShape({.first_layer = 0, .num_layers = 1, .num_experts = 3});
   EXPECT_DEATH(metrics.Observe(two), "2 vs. 3");

@@ -11,6 +11,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "server/operations/request_counts.h"
 #include "tests/server/operations/metric_text.h"
 #include "tests/support/test_folder.h"
 
@@ -92,7 +93,6 @@ TEST_F(ServerMetricsTest, AllIsThereFromTheBeginningAtZero) {
                            "hadal_reactor_stall_seconds histogram",
                            "hadal_client_disconnects_total counter",
                            "hadal_slow_client_aborts_total counter",
-                           "hadal_unknown_tool_calls_total counter",
                            "hadal_connections_open gauge",
                            "hadal_build_info gauge",
                            "hadal_model_info gauge",
@@ -118,7 +118,10 @@ TEST_F(ServerMetricsTest, PromtoolFindsNothingToCriticise) {
   }
   metrics_->SetCache({.dtype = "bf16", .block_size = 64, .num_blocks = 100});
   metrics_->SetExperts({.first_layer = 1, .num_layers = 2, .num_experts = 4});
-  metrics_->SetKernels({{"linear", "cpu-avx2"}, {"mla_attention", "reference"}});
+  metrics_->SetKernels([] {
+    return std::vector<KernelHealth>{{.op = "linear", .implementation = "cpu-avx2"},
+                                     {.op = "mla_attention", .implementation = "reference"}};
+  });
   metrics_->CountRequest(RouteName::kChatCompletions, 418, "strange");
   const std::string path = FreshTestFolder() + "/metrics.txt";
   std::ofstream(path) << metrics_->Serialize();
@@ -151,12 +154,24 @@ TEST_F(ServerMetricsTest, RequestsCountInClosedSets) {
   EXPECT_EQ(count("other", "other", "other"), 1000);
 }
 
+TEST_F(ServerMetricsTest, EveryRouteIsCounted) {
+  for (int i = 0; i <= static_cast<int>(RouteName::kOther); ++i) {
+    const auto route = static_cast<RouteName>(i);
+    metrics_->CountRequest(route, 505, "");
+    EXPECT_EQ(
+        Value("hadal_requests_total",
+              {{"route", std::string(NameOf(route))}, {"code", "505"}, {"finish_reason", "none"}}),
+        1)
+        << i;
+  }
+}
+
 TEST_F(ServerMetricsTest, EveryRouteHasItsName) {
   std::set<std::string_view> names;
   for (int i = 0; i <= static_cast<int>(RouteName::kOther); ++i) {
     names.insert(NameOf(static_cast<RouteName>(i)));
   }
-  EXPECT_EQ(names.size(), static_cast<size_t>(RouteName::kOther) + 1);
+  EXPECT_EQ(names.size(), RequestCounts::kNumRoutes);
   EXPECT_FALSE(names.contains(""));
 }
 
@@ -236,7 +251,6 @@ TEST_F(ServerMetricsTest, GaugesOfConnectionsAndStreamsGoBothWays) {
   metrics_->ChangeConnections(-1);
   metrics_->CountDisconnect();
   metrics_->CountSlowClient();
-  metrics_->CountUnknownTool();
   metrics_->CountWatchdogTrip();
   metrics_->ObserveReactorStall(milliseconds(7));
   const MetricSeries series = ParseMetricText(metrics_->Serialize());
@@ -245,7 +259,6 @@ TEST_F(ServerMetricsTest, GaugesOfConnectionsAndStreamsGoBothWays) {
   EXPECT_EQ(ValueOf(series, "hadal_connections_open", {}), 1);
   EXPECT_EQ(Value("hadal_client_disconnects_total", {}), 1);
   EXPECT_EQ(Value("hadal_slow_client_aborts_total", {}), 1);
-  EXPECT_EQ(Value("hadal_unknown_tool_calls_total", {}), 1);
   EXPECT_EQ(Value("hadal_watchdog_trips_total", {}), 1);
   EXPECT_EQ(ValueOf(series, "hadal_reactor_stall_seconds_bucket", {{"le", "0.005"}}), 0);
   EXPECT_EQ(ValueOf(series, "hadal_reactor_stall_seconds_bucket", {{"le", "0.01"}}), 1);
@@ -268,7 +281,9 @@ TEST_F(ServerMetricsTest, TheMomentIsAskedForAtEachScrapeUntilItIsTakenBack) {
 TEST_F(ServerMetricsTest, CacheLoadTimeAndKernelsAreShownOnceKnown) {
   metrics_->SetCache({.dtype = "bf16", .block_size = 64, .num_blocks = 100});
   metrics_->SetLoadTime(milliseconds(1500));
-  metrics_->SetKernels({{"linear", "cpu-avx2"}, {"mlp", "cpu-avx2"}});
+  std::vector<KernelHealth> kernels = {{.op = "linear", .implementation = "cpu-avx2"},
+                                       {.op = "mlp", .implementation = "cpu-avx2"}};
+  metrics_->SetKernels([&kernels] { return kernels; });
   EXPECT_EQ(Value("hadal_cache_config_info",
                   {{"dtype", "bf16"}, {"block_size", "64"}, {"num_blocks", "100"}}),
             1);
@@ -277,10 +292,7 @@ TEST_F(ServerMetricsTest, CacheLoadTimeAndKernelsAreShownOnceKnown) {
   EXPECT_EQ(Value("hadal_kernel_info", {{"op", "mlp"}, {"implementation", "cpu-avx2"}}), 1);
   EXPECT_EQ(Value("hadal_kernel_faults_total", {{"op", "mlp"}}), 0);
 
-  metrics_->CountKernelFault("mlp");
-  metrics_->CountKernelFault("mlp");
-  metrics_->CountKernelDemotion("mlp");
-  metrics_->SetKernels({{"mlp", "reference"}});
+  kernels[1] = {.op = "mlp", .implementation = "reference", .num_faults = 2, .demoted = true};
   EXPECT_EQ(Value("hadal_kernel_info", {{"op", "mlp"}, {"implementation", "reference"}}), 1);
   EXPECT_EQ(Value("hadal_kernel_info", {{"op", "linear"}, {"implementation", "cpu-avx2"}}), 1);
   EXPECT_EQ(Value("hadal_kernel_faults_total", {{"op", "mlp"}}), 2);

@@ -1,8 +1,8 @@
 // hadal-sim-server CONFIG TOKENIZER_DIR [NAME=VALUE...]: the whole server around a simulated engine
 // whose steps take real time. What clients see is real but for the text, which is random.
 //
-// Names, with their defaults: see Simulation below. Prints "serving PORT OPS_PORT" when it
-// serves. Ends and exits as `hadal serve` does.
+// Names, with their defaults: see Simulation below. Prints "serving PORT OPS_PORT GRPC_PORT" when
+// it serves. Ends and exits as `hadal serve` does.
 
 #include <cstdio>
 #include <map>
@@ -120,10 +120,10 @@ absl::StatusOr<ServingEnd> Run(std::span<char* const> arguments) {
                      .metrics = *metrics,
                      .version = "simulated",
                      .on_stuck = [](Duration /*step_age*/) { ExitStuck(); }}));
-  health.SetPhase(ServerPhase::kServing);
-  std::printf("serving %d %d\n", server->port(), operations->port());
+  std::printf(
+      "serving %d %d %d\n", server->port(), operations->port(), server->grpc_port().value_or(0));
   std::fflush(stdout);
-  return ServeUntilSignalled(config.operations, clock, health, *server, signals);
+  return ServeUntilSignalled(config.operations, clock, *server, signals);
 }
 
 }  // namespace
