@@ -45,7 +45,7 @@ Settings DefaultSettings() {
           {"max_tokens", 100},
           {"spread", 0},  // 0.5: from half of max_tokens to one and a half
           {"n", 1},
-          {"top_logprobs", -1},  // none
+          {"obfuscated", 0},  // 1: every event is filled up to 512 bytes at least
           {"prompt_words", 8},
           {"abort_min", 0},
           {"abort_max", 0},
@@ -165,17 +165,15 @@ std::string Load::MakeRequest() {
   for (int64_t i = 0; i < static_cast<int64_t>(Get("prompt_words")); ++i) {
     prompt += " word";
   }
-  const auto top_logprobs = static_cast<int64_t>(Get("top_logprobs"));
-  const std::string logprobs =
-      top_logprobs < 0 ? ""
-                       : absl::StrFormat(R"(,"logprobs":true,"top_logprobs":%d)", top_logprobs);
+  const std::string options =
+      Get("obfuscated") > 0 ? R"(,"stream_options":{"include_obfuscation":true})" : "";
   const std::string body = absl::StrFormat(
       R"({"model":"sim","messages":[{"role":"user","content":"Tell me.%s"}],"max_tokens":%d,)"
       R"("ignore_eos":true,"stream":true,"n":%d%s})",
       prompt,
       std::max(std::lround(max_tokens), 1L),
       static_cast<int64_t>(Get("n")),
-      logprobs);
+      options);
   return absl::StrFormat(
       "POST /v1/chat/completions HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n"
       "Content-Type: application/json\r\nContent-Length: %d\r\n\r\n%s",
