@@ -66,7 +66,7 @@ struct ServerConfig {
   } security;
 
   struct Scheduling {
-    int64_t max_requests = 256;  // taken in, running or waiting; n counts n times
+    int64_t max_requests = 128;  // taken in, running or waiting; n counts n times
     int64_t max_running_sequences = 64;
     int64_t max_step_tokens = 512;
     int64_t max_waiting_tokens = 1'000'000;

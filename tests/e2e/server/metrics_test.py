@@ -109,7 +109,7 @@ def test_prometheus_sees_what_happened(server, prometheus):
         "hadal_requests_running": 0, "hadal_requests_waiting": 0, "hadal_streams_open": 0,
         "hadal_inflight_bytes": 0, "hadal_kv_usage_ratio": 0, "hadal_queue_prefill_tokens": 0,
         'hadal_kv_blocks{state="used"}': 0, "sum(hadal_kv_blocks)": 8192,
-        "hadal_max_requests": 256, "count(hadal_build_info)": 1, "hadal_step_failures_total": 0,
+        "hadal_max_requests": 128, "count(hadal_build_info)": 1, "hadal_step_failures_total": 0,
         "count(hadal_requests_total) > 20 < bool 1000": 1,
     }
     for expression, value in expected.items():
