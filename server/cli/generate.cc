@@ -63,7 +63,7 @@ boost::json::object TokenToJson(TokenId token, float logprob, const Tokenizer* t
   return json;
 }
 
-boost::json::array LogprobsToJson(const Generation& generation, const Tokenizer* tokenizer) {
+boost::json::array LogprobsToJson(const GeneratedSequence& generation, const Tokenizer* tokenizer) {
   boost::json::array logprobs;
   for (const SampledToken& sampled : generation.tokens) {
     boost::json::object token = TokenToJson(sampled.token, sampled.logprob, tokenizer);
@@ -80,7 +80,7 @@ boost::json::array LogprobsToJson(const Generation& generation, const Tokenizer*
 void PrintResult(const GenerateOptions& options,
                  const SamplingParams& sampling,
                  int64_t num_prompt_tokens,
-                 const Generation& generation,
+                 const GeneratedSequence& generation,
                  const Tokenizer* tokenizer) {
   if (options.format == OutputFormat::kText) {
     if (tokenizer == nullptr) {
@@ -147,7 +147,7 @@ absl::Status RunCommand(const GenerateOptions& options) {
   };
   Sampler sampler(config.vocab_size);
   const Tokenizer* tokenizer = text_model.has_value() ? &text_model->tokenizer() : nullptr;
-  ASSIGN_OR_RETURN(const Generation generation,
+  ASSIGN_OR_RETURN(const GeneratedSequence generation,
                    Generate({.sequence = sequence,
                              .prompt = prompt,
                              .max_tokens = max_tokens,

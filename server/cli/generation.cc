@@ -44,13 +44,13 @@ class TextOutput {
 
 }  // namespace
 
-absl::StatusOr<Generation> Generate(GenerationArgs args,
-                                    absl::FunctionRef<void(std::string_view)> emit) {
+absl::StatusOr<GeneratedSequence> Generate(GenerationArgs args,
+                                           absl::FunctionRef<void(std::string_view)> emit) {
   std::optional<TextOutput> output;
   if (args.tokenizer != nullptr) {
     output.emplace(*args.tokenizer, std::move(args.stop_matcher), emit);
   }
-  Generation generation;
+  GeneratedSequence generation;
   std::vector<TokenId> tokens = args.prompt;
   std::span<const TokenId> next = tokens;
   while (std::ssize(generation.tokens) < args.max_tokens) {

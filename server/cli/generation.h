@@ -16,7 +16,7 @@
 namespace hadal {
 
 /// What was generated. Text is before any stop string; tokens include the one that stopped.
-struct Generation {
+struct GeneratedSequence {
   std::vector<SampledToken> tokens;
   std::string text;  // empty without a tokenizer
   FinishReason finish_reason = FinishReason::kLength;
@@ -35,7 +35,7 @@ struct GenerationArgs {
 
 /// Generates one sequence. Calls `emit` with each piece of text as soon as it can't change any
 /// more. InvalidArgument for an empty stop string; the errors of Sampler::Sample.
-absl::StatusOr<Generation> Generate(GenerationArgs args,
-                                    absl::FunctionRef<void(std::string_view text)> emit);
+absl::StatusOr<GeneratedSequence> Generate(GenerationArgs args,
+                                           absl::FunctionRef<void(std::string_view text)> emit);
 
 }  // namespace hadal

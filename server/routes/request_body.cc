@@ -43,8 +43,7 @@ absl::StatusOr<AdmittedBody> AdmitBody(Call& call,
   };
   AdmittedBody admitted;
   // What the body may take is asked for when its size is known to be allowed.
-  ASSIGN_OR_RETURN(admitted.reservation,
-                   admission.Reserve(load_of(0)));
+  ASSIGN_OR_RETURN(admitted.reservation, admission.Reserve(load_of(0)));
   absl::StatusOr<std::string> text = call.exchange().ReadBody([&](int64_t num_bytes) {
     return num_bytes <= admitted.reservation.load().body_bytes
                ? absl::OkStatus()
