@@ -184,9 +184,7 @@ bool Generation::Read(std::vector<ChoiceDelta>& deltas) {
   ended_ = !more || std::ranges::all_of(choices_, &Choice::ended);
   if (ended_) {
     ReportTimes(now);
-    if (!more) {
-      shared_->Release();
-    }
+    shared_->Release();  // before the client hears of the end, so that its next request has room
   }
   return !ended_;
 }

@@ -42,7 +42,8 @@ Limits SchedulerLimits(const ServerConfig& config, const Limits& model) {
   const ServerConfig::Scheduling& scheduling = config.scheduling;
   limits.max_running_sequences = scheduling.max_running_sequences;
   limits.max_step_tokens = scheduling.max_step_tokens;
-  limits.max_requests = scheduling.max_requests;
+  // Admission counts a request until its last token is read; the scheduler may need a step more.
+  limits.max_requests = scheduling.max_requests + scheduling.max_running_sequences;
   limits.max_waiting_tokens = scheduling.max_waiting_tokens;
   limits.max_sequences_per_request = scheduling.max_n;
   limits.max_logprobs = scheduling.max_logprobs;
