@@ -171,6 +171,9 @@ TEST(HttpServerRefusal, MoreThanCanBeTold) {
 
 // The other connection's answer comes behind the failed try.
 TEST(HttpServerRefusal, FileDescriptorsRunOut) {
+#ifdef HADAL_SANITIZED
+  GTEST_SKIP() << "the check of virtual calls opens a pipe, and takes its failure for a bad object";
+#endif
   rlimit before = {};
   ASSERT_EQ(getrlimit(RLIMIT_NOFILE, &before), 0);
   TestServer server(Ok);
