@@ -5,7 +5,6 @@
 #include <utility>
 #include <vector>
 
-#include <absl/strings/str_cat.h>
 #include <absl/strings/str_format.h>
 
 #include "base/log.h"
@@ -79,6 +78,24 @@ Health::Check KernelCheck(const LocalExecutor& executor) {
   return check;
 }
 
+// What a newcomer looks for.
+void LogAddresses(const ServerConfig& config,
+                  const std::string& name,
+                  const Server& server,
+                  const OperationsServer& operations) {
+  std::string text = absl::StrFormat("serving %s on %s://%s:%d; probes and metrics on http://%s:%d",
+                                     name,
+                                     config.http.tls_certificate.empty() ? "http" : "https",
+                                     config.http.host,
+                                     server.port(),
+                                     config.operations.host,
+                                     operations.port());
+  if (server.grpc_port().has_value()) {
+    text += absl::StrFormat("; gRPC on %s:%d", config.grpc.host, *server.grpc_port());
+  }
+  Log(LogLevel::kInfo, text);
+}
+
 }  // namespace
 
 absl::Status RunCommand(const ServeOptions& options) {
@@ -97,17 +114,18 @@ absl::Status RunCommand(const ServeOptions& options) {
   ASSIGN_OR_RETURN(const TextModel text, TextModel::Open(config.model.path));
   ASSIGN_OR_RETURN(Checkpoint checkpoint, CheckpointFault(Checkpoint::Open(config.model.path)));
 
-  // 2. Probes answer while the weights are read.
+  // 2. Probes answer while the weights are read, and go before the engine that they speak of.
+  Engine engine;
   const std::unique_ptr<ServerMetrics> metrics =
       ServerMetrics::Create({.version = HADAL_VERSION,
                              .model = NamesOf(config).front(),
                              .max_running_sequences = config.scheduling.max_running_sequences,
                              .max_requests = config.scheduling.max_requests});
-  ASSIGN_OR_RETURN(std::unique_ptr<OperationsServer> operations,
+  ASSIGN_OR_RETURN(const std::unique_ptr<OperationsServer> operations,
                    OperationsServer::Start(
                        {.config = config, .clock = clock, .health = health, .metrics = *metrics}));
   const TimePoint load_begin = clock.Now();
-  ASSIGN_OR_RETURN(Engine engine,
+  ASSIGN_OR_RETURN(engine,
                    LoadEngine(config, std::move(checkpoint), [&](int64_t done, int64_t total) {
                      health.SetLoadProgress(done, total);
                      signals.ExitIfAny();
@@ -135,15 +153,8 @@ absl::Status RunCommand(const ServeOptions& options) {
                                   .metrics = *metrics,
                                   .version = HADAL_VERSION,
                                   .on_stuck = [](Duration /*step_age*/) { ExitStuck(); }}));
-  Log(LogLevel::kInfo,
-      absl::StrFormat(
-          "serving %s on port %d, probes and metrics on port %d, gRPC on %s",
-          model.names().front(),
-          server->port(),
-          operations->port(),
-          server->grpc_port().has_value() ? absl::StrCat(*server->grpc_port()) : "none"));
+  LogAddresses(config, model.names().front(), *server, *operations);
   const ServingEnd end = ServeUntilSignalled(config.operations, clock, *server, signals);
-  operations.reset();  // what it answers comes from all that ends now
   return end == ServingEnd::kDrained ? absl::OkStatus() : Cancelled("ended by a second signal");
 }
 

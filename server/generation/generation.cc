@@ -108,11 +108,11 @@ absl::StatusOr<Request> Generation::MakeRequest(const Args& args) {
   const int64_t room = args.context.model.max_tokens() - std::ssize(args.prompt.tokens);
   if (room < 1 || params.max_tokens.value_or(1) > room) {
     return OutOfRange(
-        "%s: this model's context holds %d tokens, but the request asks for %d: %d in the prompt "
-        "and %d in the completion",
+        "%s: this model's context holds %d tokens, but the request asks for %d in the prompt and "
+        "%d "
+        "in the completion",
         args.kind == AnswerKind::kChat ? "messages" : "prompt",
         args.context.model.max_tokens(),
-        std::ssize(args.prompt.tokens) + params.max_tokens.value_or(1),
         args.prompt.tokens.size(),
         params.max_tokens.value_or(1));
   }

@@ -6,6 +6,7 @@
 #include "base/check.h"
 #include "engine/text/chat/prompt_segment.h"
 #include "engine/text/chat/prompt_tokens.h"
+#include "engine/text/stream_decoder.h"
 
 namespace hadal {
 namespace {
@@ -82,6 +83,15 @@ absl::StatusOr<Prompt> ServedModel::EncodeFill(std::string_view prefix,
 absl::StatusOr<Prompt> ServedModel::TakeIds(std::vector<TokenId> ids) const {
   RETURN_IF_ERROR(CheckIds("prompt", ids));
   return Prompt{.tokens = std::move(ids)};
+}
+
+absl::StatusOr<std::string> ServedModel::DecodeIds(std::span<const TokenId> tokens) const {
+  if (std::ssize(tokens) > args_.max_tokens) {
+    return OutOfRange(
+        "tokens: this model's context holds %d tokens, found %d", args_.max_tokens, tokens.size());
+  }
+  RETURN_IF_ERROR(CheckIds("tokens", tokens));
+  return Decode(args_.tokenizer, tokens, SpecialTokens::kShow);
 }
 
 absl::Status ServedModel::CheckIds(std::string_view field, std::span<const TokenId> ids) const {

@@ -56,10 +56,13 @@ class ServedModel {
                                                   std::string_view suffix) const;
   /// Checks that ids are in the vocabulary.
   [[nodiscard]] absl::StatusOr<Prompt> TakeIds(std::vector<TokenId> ids) const;
-  /// InvalidArgument, naming `field`, unless all of `ids` are in the vocabulary.
-  [[nodiscard]] absl::Status CheckIds(std::string_view field, std::span<const TokenId> ids) const;
+  /// The text of `tokens`, with the names of added ones. OutOfRange for more than a context holds:
+  /// a token is a byte or two on the wire, and its text may be a hundred.
+  [[nodiscard]] absl::StatusOr<std::string> DecodeIds(std::span<const TokenId> tokens) const;
 
  private:
+  // InvalidArgument, naming `field`, unless all of `ids` are in the vocabulary.
+  [[nodiscard]] absl::Status CheckIds(std::string_view field, std::span<const TokenId> ids) const;
   [[nodiscard]] absl::Status CheckTextBytes(std::string_view field, int64_t num_bytes) const;
   [[nodiscard]] absl::StatusOr<Prompt> EncodeSegments(std::string_view field,
                                                       std::span<const PromptSegment> segments,

@@ -1,12 +1,12 @@
 #include "server/grpc/text_calls.h"
 
 #include <algorithm>
+#include <span>
 #include <string>
 #include <utility>
 #include <vector>
 
 #include "base/checked_cast.h"
-#include "engine/text/stream_decoder.h"
 #include "proto/hadal/v1/inference.pb.h"
 #include "server/grpc/conversation_fields.h"
 #include "server/grpc/message_buffer.h"
@@ -86,16 +86,10 @@ absl::Status AnswerDetokenize(const GrpcContext& context,
   v1::DetokenizeRequest message;
   RETURN_IF_ERROR(ReadMessage(request, message));
   RETURN_IF_ERROR(model.CheckName(message.model()));
-  // A token on the wire may be one byte, and its text a hundred.
-  if (message.tokens_size() > model.max_tokens()) {
-    return OutOfRange("tokens: this model's context holds %d tokens, found %d",
-                      model.max_tokens(),
-                      message.tokens_size());
-  }
-  ASSIGN_OR_RETURN(const Prompt prompt,
-                   model.TakeIds({message.tokens().begin(), message.tokens().end()}));
   v1::DetokenizeResponse answer;
-  answer.set_text(Decode(model.tokenizer(), prompt.tokens, SpecialTokens::kShow));
+  const std::span<const TokenId> tokens(message.tokens().data(),
+                                        static_cast<size_t>(message.tokens_size()));
+  ASSIGN_OR_RETURN(*answer.mutable_text(), model.DecodeIds(tokens));
   WriteMessage(answer, response);
   return absl::OkStatus();
 }

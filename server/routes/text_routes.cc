@@ -4,7 +4,6 @@
 #include <utility>
 
 #include "base/json.h"
-#include "engine/text/stream_decoder.h"
 #include "server/openai/requests.h"
 #include "server/openai/responses.h"
 #include "server/routes/openai_routes.h"
@@ -47,8 +46,8 @@ absl::StatusOr<std::string> Detokenize(const OpenAiContext& context, std::string
   ASSIGN_OR_RETURN(const boost::json::value json, ParseJson(body));
   ASSIGN_OR_RETURN(const DetokenizeCall call, ReadDetokenizeCall(json, context.limits));
   RETURN_IF_ERROR(context.model().CheckName(call.model));
-  RETURN_IF_ERROR(context.model().CheckIds("tokens", call.tokens));
-  return DetokenizeJson(Decode(context.model().tokenizer(), call.tokens, SpecialTokens::kShow));
+  ASSIGN_OR_RETURN(const std::string text, context.model().DecodeIds(call.tokens));
+  return DetokenizeJson(text);
 }
 
 // The value of two hexadecimal digits; nothing for other text.

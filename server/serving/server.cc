@@ -55,12 +55,29 @@ HttpObserver Observe(ServerMetrics& metrics) {
 
 }  // namespace
 
-// In the order in which they are made; each may use those above it.
+// In the order in which they are made; each may use those above it. Ends well however far it came.
 struct Server::Parts {
   Parts(const Args& server_args, ApiKeys server_keys, const Load& load_limits)
       : args(server_args),
         keys(std::move(server_keys)),
         admission(load_limits, args.clock, args.metrics) {}
+  Parts(const Parts&) = delete;
+  Parts& operator=(const Parts&) = delete;
+
+  // The listeners go first: their connections use all else. The loop goes with the members, and
+  // until then tells the watchdog of steps; so that one only stops.
+  ~Parts() {
+    {
+      const absl::MutexLock lock(&mutex);
+      is_listening = false;
+    }
+    grpc.reset();
+    http.reset();
+    args.metrics.SetMoment(nullptr);
+    if (watchdog != nullptr) {
+      watchdog->Stop();
+    }
+  }
 
   Args args;
   ApiKeys keys;
@@ -224,17 +241,7 @@ absl::StatusOr<std::unique_ptr<Server>> Server::Start(Args args) {
 
 Server::Server(std::unique_ptr<Parts> parts) : parts_(std::move(parts)) {}
 
-// The listeners go first: their connections use all else.
-Server::~Server() {
-  {
-    const absl::MutexLock lock(&parts_->mutex);
-    parts_->is_listening = false;
-  }
-  parts_->grpc.reset();
-  parts_->http.reset();
-  parts_->args.metrics.SetMoment(nullptr);
-  parts_->watchdog->Stop();
-}
+Server::~Server() = default;
 
 uint16_t Server::port() const {
   return parts_->http->port();

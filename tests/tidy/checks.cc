@@ -284,6 +284,34 @@ Findings CheckForm(const SourceFile& file) {
   return findings;
 }
 
+Findings CheckTypeNames(const SourceTree& tree) {
+  Findings findings;
+  std::map<std::string, std::string> paths;  // of definitions, by "namespace::name"
+  for (const auto& [path, file] : tree) {
+    if (!IsHeader(path)) {
+      continue;
+    }
+    const std::string code = StripCommentsAndLiterals(file.text);
+    std::string scope;
+    int64_t number = 0;
+    for (const std::string_view line : LinesOf(code)) {
+      ++number;
+      const std::vector<std::string> words = WordsOf(line);
+      if (line.starts_with("namespace ") && words.back() == "{") {
+        scope = words[1];
+      } else if ((line.starts_with("class ") || line.starts_with("struct ")) &&
+                 line.ends_with('{')) {
+        const std::string name = scope + "::" + words[1];
+        const auto [first, is_new] = paths.emplace(name, path);
+        if (!is_new) {
+          findings.push_back({path, number, name + " is also defined in " + first->second});
+        }
+      }
+    }
+  }
+  return findings;
+}
+
 Findings CheckLinks(const SourceFile& file, const SourceTree& tree) {
   Findings findings;
   if (!IsMarkdown(file.path)) {
@@ -325,6 +353,7 @@ absl::StatusOr<Findings> CheckTree(const SourceTree& tree) {
     all.insert(all.end(), part.begin(), part.end());
   };
   add(CheckTwins(tree, ops));
+  add(CheckTypeNames(tree));
   for (const auto& [path, file] : tree) {
     add(CheckIncludes(file, tree, layers));
     add(CheckSize(file, limits));

@@ -52,6 +52,9 @@ Findings CheckWords(const SourceFile& file, const Words& words);
 /// Spaces, tabs, line length, last line feed, #pragma once, and to-dos without an issue.
 Findings CheckForm(const SourceFile& file);
 
+/// No two headers define a class of one name in one namespace: what the linker takes for one.
+Findings CheckTypeNames(const SourceTree& tree);
+
 /// Relative links of a Markdown file lead to files or folders.
 Findings CheckLinks(const SourceFile& file, const SourceTree& tree);
 

@@ -253,6 +253,17 @@ TEST(TidyFormTest, TodosNameAnIssue) {
   }
 }
 
+TEST(TidyTypeNamesTest, OneDefinitionInANamespace) {
+  const std::string in_hadal = "namespace hadal {\nstruct Answer {\n};\n}  // namespace hadal\n";
+  const std::string declared = "namespace hadal {\nstruct Answer;\nclass Call final : Answer {\n";
+  const std::string in_bench = "namespace hadal::bench {\nstruct Answer {\n};\n";
+  EXPECT_THAT(
+      CheckTypeNames(TreeOf({{"a/x.h", in_hadal}, {"b/y.h", declared}, {"c/z.h", in_bench}})),
+      IsEmpty());
+  EXPECT_THAT(Texts(CheckTypeNames(TreeOf({{"a/x.h", in_hadal}, {"b/y.h", in_hadal}}))),
+              ElementsAre("2: hadal::Answer is also defined in a/x.h"));
+}
+
 TEST(TidyLinksTest, RelativeLinksExist) {
   const SourceTree tree = TreeOf({{"docs/a.md", ""}, {"docs/adr/1.md", ""}, {"README.md", ""}});
   const auto find = [&tree](const std::string& text) {

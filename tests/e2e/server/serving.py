@@ -286,7 +286,7 @@ def make_v31(folder: pathlib.Path) -> pathlib.Path:
     return model
 
 
-_SERVING = re.compile(r"serving (.*) on port (\d+), probes and metrics on port (\d+)")
+_SERVING = re.compile(r"serving (.*) on https?://.*?:(\d+); probes and metrics on http://.*?:(\d+)")
 
 
 def start_program(folder: pathlib.Path, config: dict, *flags) -> Server:

@@ -50,8 +50,8 @@ TEST_F(ServedModelTest, IdsAreThoseOfTheVocabulary) {
   EXPECT_TRUE(model_.TakeIds({0, 129'279}).ok());
   EXPECT_TRUE(absl::IsInvalidArgument(model_.TakeIds({129'280}).status()));
   EXPECT_TRUE(absl::IsInvalidArgument(model_.TakeIds({-1}).status()));
-  EXPECT_TRUE(model_.CheckIds("tokens", std::vector<TokenId>{0, 129'279}).ok());
-  EXPECT_THAT(model_.CheckIds("tokens", std::vector<TokenId>{0, 129'280}).ToString(),
+  EXPECT_TRUE(model_.DecodeIds(std::vector<TokenId>{0, 129'279}).ok());
+  EXPECT_THAT(model_.DecodeIds(std::vector<TokenId>{0, 129'280}).status().ToString(),
               testing::HasSubstr("tokens: token 129280 at place 1"));
 }
 
@@ -61,6 +61,12 @@ TEST_F(ServedModelTest, TextThatCannotFitIsRefusedBeforeItIsEncoded) {
   EXPECT_TRUE(absl::IsOutOfRange(small.EncodeText(std::string(10'000, 'a')).status()));
   const ChatRequest chat = {.messages = {{.content = std::string(10'000, 'a')}}};
   EXPECT_TRUE(absl::IsOutOfRange(small.EncodeChat(chat).status()));
+}
+
+TEST_F(ServedModelTest, NoMoreIdsBecomeTextThanAContextHolds) {
+  const ServedModel small = MakeTestModel(ChatFormat::kV31, 2);
+  EXPECT_TRUE(small.DecodeIds(std::vector<TokenId>{5, 5}).ok());
+  EXPECT_TRUE(absl::IsOutOfRange(small.DecodeIds(std::vector<TokenId>{5, 5, 5}).status()));
 }
 
 // No text of a user becomes a token that means something, whatever field it stands in.
