@@ -10,7 +10,7 @@ find_package(gRPC REQUIRED)                              # gRPC: server, health,
 find_package(yaml-cpp REQUIRED)                          # the configuration file
 find_package(spdlog REQUIRED)                            # logs, as JSON lines
 find_package(CLI11 REQUIRED)                             # command line flags
-if(BUILD_TESTING AND NOT HADAL_FUZZ)
+if(BUILD_TESTING)
   find_package(GTest REQUIRED)                           # unit tests
   find_package(benchmark REQUIRED)                       # micro benchmarks
   include(GoogleTest)

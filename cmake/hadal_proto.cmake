@@ -24,7 +24,7 @@ function(hadal_proto)
     list(APPEND sources ${outputs})
   endforeach()
   add_library(${ARG_NAME} STATIC ${sources})
-  set_target_properties(${ARG_NAME} PROPERTIES HADAL_LAYER 1)
+  set_target_properties(${ARG_NAME} PROPERTIES HADAL_LAYER 1 DISABLE_PRECOMPILE_HEADERS ON)
   target_link_libraries(${ARG_NAME} PUBLIC gRPC::grpc++ protobuf::libprotobuf)
   hadal_target_options(${ARG_NAME})
   # Not our code: it is held to no warnings, where it is compiled and where it is included.
