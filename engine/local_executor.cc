@@ -13,8 +13,6 @@
 namespace hadal {
 namespace {
 
-constexpr int64_t kSliceRows = 64;  // of logits at a time: they share one pass over lm_head
-constexpr int32_t kNoRow = -1;
 constexpr size_t kUsualLogprobs = 20;  // the most that the OpenAI API allows
 
 // CHECKs what executor.h says of samples, and that rows lie in their sequences.
@@ -33,35 +31,44 @@ void CheckSamples(const StepInput& input) {
   }
 }
 
-TensorView<float, 2> ViewOf(const DeviceBuffer& buffer, int64_t rows, int64_t columns) {
-  return MakeView(static_cast<float*>(buffer.data()), rows, columns);
-}
-
 }  // namespace
 
 absl::StatusOr<std::unique_ptr<LocalExecutor>> LocalExecutor::Create(Args args) {
   CHECK_GT(args.max_step_tokens, 0);
   CHECK_GT(args.max_samples, 0);
   const ModelConfig& config = args.model.config();
-  const auto allocate = [&args](int64_t rows, int64_t columns) {
-    return DeviceBuffer::Allocate(args.device, static_cast<size_t>(rows * columns) * sizeof(float));
-  };
-  Buffers buffers;
-  ASSIGN_OR_RETURN(buffers.hidden, allocate(args.max_step_tokens, config.hidden_size));
-  ASSIGN_OR_RETURN(buffers.sliced_hidden, allocate(kSliceRows, config.hidden_size));
-  ASSIGN_OR_RETURN(buffers.logits, allocate(kSliceRows, config.vocab_size));
-  ASSIGN_OR_RETURN(buffers.logits_copies, allocate(args.pool.num_threads(), config.vocab_size));
-  return std::unique_ptr<LocalExecutor>(new LocalExecutor(std::move(args), std::move(buffers)));
+  ASSIGN_OR_RETURN(
+      DeviceBuffer hidden,
+      DeviceBuffer::Allocate(
+          args.device,
+          static_cast<size_t>(args.max_step_tokens * config.hidden_size) * sizeof(float)));
+  ASSIGN_OR_RETURN(BatchSampler sampler,
+                   BatchSampler::Create({.config = config,
+                                         .device = args.device,
+                                         .num_threads = args.pool.num_threads(),
+                                         .max_samples = args.max_samples}));
+  std::optional<Drafter> drafter;
+  if (args.can_draft) {
+    ASSIGN_OR_RETURN(
+        drafter,
+        Drafter::Create(
+            {.config = config, .device = args.device, .max_step_tokens = args.max_step_tokens}));
+  }
+  return std::unique_ptr<LocalExecutor>(new LocalExecutor(
+      std::move(args), std::move(hidden), std::move(sampler), std::move(drafter)));
 }
 
-LocalExecutor::LocalExecutor(Args args, Buffers buffers)
+LocalExecutor::LocalExecutor(Args args,
+                             DeviceBuffer hidden,
+                             BatchSampler sampler,
+                             std::optional<Drafter> drafter)
     : args_(std::move(args)),
-      buffers_(std::move(buffers)),
-      hidden_(ViewOf(buffers_.hidden, args_.max_step_tokens, args_.model.config().hidden_size)),
-      sliced_hidden_(ViewOf(buffers_.sliced_hidden, kSliceRows, args_.model.config().hidden_size)),
-      logits_(ViewOf(buffers_.logits, kSliceRows, args_.model.config().vocab_size)),
-      logits_copies_(ViewOf(
-          buffers_.logits_copies, args_.pool.num_threads(), args_.model.config().vocab_size)),
+      hidden_buffer_(std::move(hidden)),
+      hidden_(MakeView(static_cast<float*>(hidden_buffer_.data()),
+                       args_.max_step_tokens,
+                       args_.model.config().hidden_size)),
+      sampler_(std::move(sampler)),
+      drafter_(std::move(drafter)),
       scratch_(args_.device),
       guard_(args_.model.kernels(), reference::MakeTable()),
       context_{{args_.pool, scratch_}, guard_},
@@ -69,14 +76,11 @@ LocalExecutor::LocalExecutor(Args args, Buffers buffers)
       careful_model_(args_.model.WithKernels(guard_.careful_table())),
       cost_(args_.model.config(), args_.model.weights(), args_.cache.dtype()),
       load_(args_.model.config()),
-      picks_(static_cast<size_t>(args_.max_samples)),
       samples_(static_cast<size_t>(args_.max_samples)),
       spare_logprobs_(samples_.size()) {
-  samplers_.reserve(static_cast<size_t>(args_.pool.num_threads()));
-  for (int32_t worker = 0; worker < args_.pool.num_threads(); ++worker) {
-    samplers_.emplace_back(args_.model.config().vocab_size);
-  }
   health_.reserve(static_cast<size_t>(args_.max_step_tokens));
+  certain_ends_.reserve(static_cast<size_t>(args_.max_step_tokens));
+  drafts_.reserve(static_cast<size_t>(args_.max_step_tokens));
   for (size_t i = 0; i < samples_.size(); ++i) {
     samples_[i].top_logprobs.reserve(kUsualLogprobs);
     spare_logprobs_[i].reserve(kUsualLogprobs);
@@ -98,6 +102,8 @@ void LocalExecutor::Submit(const StepInput& input) {
   CHECK_LE(input.batch.num_tokens(), args_.max_step_tokens);
   CHECK_LE(std::ssize(input.samples), args_.max_samples);
   CheckSamples(input);
+  CHECK(input.drafts.empty() || drafter_.has_value());
+  CHECK(input.drafts.empty() || std::ssize(input.drafts) == input.batch.num_sequences());
   const absl::MutexLock lock(&mutex_);
   CHECK(state_ == State::kIdle);
   input_ = &input;
@@ -146,16 +152,33 @@ void LocalExecutor::RunStep(const StepInput& input) {
   if (!IsHealthy()) {
     RunCarefully(input);
   }
+  Draft(input);
   CountWork(input.batch);
+}
+
+void LocalExecutor::Draft(const StepInput& input) {
+  const TimePoint start = std::chrono::steady_clock::now();
+  drafts_.clear();
+  if (!input.drafts.empty()) {
+    drafter_->Draft({.model = model_,
+                     .cache = args_.cache,
+                     .context = context_,
+                     .sampler = sampler_,
+                     .input = input,
+                     .hidden = hidden_,
+                     .samples = samples_,
+                     .health = health_},
+                    drafts_);
+  }
+  draft_time_ = std::chrono::steady_clock::now() - start;
 }
 
 // All of a step but its copies. It may be run again: the same rows are written from the same ones.
 void LocalExecutor::RunModel(const StepInput& input, const Model& model) {
   const TimePoint start = std::chrono::steady_clock::now();
-  num_logits_rows_ = 0;
   model.Forward(
       input.batch, args_.cache, context_, hidden_.Slice(0, input.batch.num_tokens()), load_);
-  CheckHidden(input.batch);
+  CheckHidden(input);
   const TimePoint forward_end = std::chrono::steady_clock::now();
   SampleAll(input, model);
   forward_time_ += forward_end - start;
@@ -180,7 +203,7 @@ void LocalExecutor::RunCarefully(const StepInput& input) {
   for (size_t s = 0; s < health_.size(); ++s) {
     if (health_[s] == RowHealth::kNotFinite) {
       for (int32_t row = batch.query_starts[s]; row < batch.query_starts[s + 1]; ++row) {
-        args_.cache.ZeroRow(batch.slots[static_cast<size_t>(row)]);
+        args_.cache.ZeroRow(batch.slots[static_cast<size_t>(row)], 0);
       }
     }
   }
@@ -206,11 +229,19 @@ void LocalExecutor::CountWork(const ForwardBatch& batch) {
                  stats_);
 }
 
-void LocalExecutor::CheckHidden(const ForwardBatch& batch) {
+// Drafts may be tokens that the model cannot digest: their rows are left out.
+void LocalExecutor::CheckHidden(const StepInput& input) {
+  const ForwardBatch& batch = input.batch;
   health_.assign(static_cast<size_t>(batch.num_sequences()), RowHealth::kFinite);
+  certain_ends_.assign(batch.query_starts.begin() + 1, batch.query_starts.end());
+  for (const SampleRow& sample : input.samples) {
+    if (sample.drafts.empty()) {
+      certain_ends_[static_cast<size_t>(sample.sequence)] = sample.row + 1;
+    }
+  }
   const auto check = [&](int64_t begin, int64_t end, int32_t /*worker*/) {
     for (auto s = static_cast<size_t>(begin); s < static_cast<size_t>(end); ++s) {
-      for (int64_t row = batch.query_starts[s]; row < batch.query_starts[s + 1]; ++row) {
+      for (int64_t row = batch.query_starts[s]; row < certain_ends_[s]; ++row) {
         if (!AllFinite(hidden_.Row(row))) {
           health_[s] = RowHealth::kNotFinite;
           break;
@@ -222,75 +253,24 @@ void LocalExecutor::CheckHidden(const ForwardBatch& batch) {
 }
 
 void LocalExecutor::SampleAll(const StepInput& input, const Model& model) {
-  for (size_t next = 0; next < input.samples.size();) {
-    next = SampleSlice(input, model, next);
-  }
+  num_logits_rows_ = sampler_.Sample({.model = model,
+                                      .context = context_,
+                                      .hidden = hidden_,
+                                      .samples = input.samples,
+                                      .logprobs = BatchSampler::Logprobs::kAsAsked},
+                                     health_,
+                                     samples_);
   for (size_t i = 0; i < input.samples.size(); ++i) {
-    if (picks_[i].failed) {
-      health_[static_cast<size_t>(input.samples[i].sequence)] = RowHealth::kNotFinite;
-    }
-  }
-}
-
-// Samples from `begin` on, as many as have their rows among kSliceRows; returns where they end.
-size_t LocalExecutor::SampleSlice(const StepInput& input, const Model& model, size_t begin) {
-  // 1. The distinct rows, side by side.
-  int32_t num_rows = 0;
-  int32_t last_row = kNoRow;
-  size_t end = begin;
-  for (; end < input.samples.size(); ++end) {
-    const SampleRow& sample = input.samples[end];
-    picks_[end] = {.logits_row = kNoRow, .failed = false};
-    if (health_[static_cast<size_t>(sample.sequence)] != RowHealth::kFinite) {
+    const SampleRow& sample = input.samples[i];
+    if (samples_[i].token != kNoToken) {
       continue;
     }
-    if (sample.row != last_row) {
-      if (num_rows == kSliceRows) {
-        break;
-      }
-      const auto row = hidden_.Row(sample.row);
-      std::copy(row.begin(), row.end(), sliced_hidden_.Row(num_rows).begin());
-      last_row = sample.row;
-      ++num_rows;
+    if (sample.drafts.empty()) {
+      health_[static_cast<size_t>(sample.sequence)] = RowHealth::kNotFinite;
+    } else {
+      args_.cache.ZeroRow(input.batch.slots[static_cast<size_t>(sample.row)], 0);
     }
-    picks_[end].logits_row = num_rows - 1;
   }
-
-  // 2. Their logits, and every sample's choice.
-  num_logits_rows_ += num_rows;
-  if (num_rows > 0) {
-    model.ComputeLogits(sliced_hidden_.Slice(0, num_rows), context_, logits_.Slice(0, num_rows));
-  }
-  const auto sample = [&](int64_t first, int64_t last, int32_t worker) {
-    for (size_t i = begin + static_cast<size_t>(first); i < begin + static_cast<size_t>(last);
-         ++i) {
-      const int32_t row = picks_[i].logits_row;
-      const bool is_shared = (i > begin && picks_[i - 1].logits_row == row) ||
-                             (i + 1 < end && picks_[i + 1].logits_row == row);
-      if (row != kNoRow) {
-        SampleOne(input.samples[i], i, is_shared, worker);
-      }
-    }
-  };
-  args_.pool.ParallelFor(static_cast<int64_t>(end - begin), 1, sample);
-  return end;
-}
-
-// A sampler overwrites its logits: a row that others read too is copied first.
-void LocalExecutor::SampleOne(const SampleRow& sample, size_t i, bool is_shared, int32_t worker) {
-  std::span<float> logits = logits_.Row(picks_[i].logits_row);
-  if (is_shared) {
-    const auto copy = logits_copies_.Row(worker);
-    std::copy(logits.begin(), logits.end(), copy.begin());
-    logits = copy;
-  }
-  const absl::Status status =
-      samplers_[static_cast<size_t>(worker)].Sample({.params = *sample.params,
-                                                     .tokens = sample.tokens,
-                                                     .num_prompt_tokens = sample.num_prompt_tokens,
-                                                     .logits = logits},
-                                                    samples_[i]);
-  picks_[i].failed = !status.ok();
 }
 
 // The caller's samples and ours change places, and what a shorter output leaves over is kept for a
@@ -313,7 +293,9 @@ void LocalExecutor::HandOver(StepOutput& output) {
   }
   output.health.assign(health_.begin(), health_.end());
   output.forward_time = forward_time_;
+  output.drafts.assign(drafts_.begin(), drafts_.end());
   output.sample_time = sample_time_;
+  output.draft_time = draft_time_;
   output.stats = stats_;  // copied, so that both keep their memory
 }
 

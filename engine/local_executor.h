@@ -2,6 +2,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <thread>
 #include <vector>
 
@@ -10,9 +11,10 @@
 
 #include "engine/api/executor.h"
 #include "engine/api/kernel_health.h"
+#include "engine/drafter.h"
 #include "engine/kernel_guard.h"
 #include "engine/model/model.h"
-#include "engine/sample/sampler.h"
+#include "engine/sample/batch_sampler.h"
 #include "engine/step_cost.h"
 
 namespace hadal {
@@ -22,7 +24,8 @@ namespace hadal {
 /// under a KernelGuard, which computes by the reference what a kernel got wrong. A sequence whose
 /// numbers are not finite then either ends as kNotFinite, and the cache rows that it wrote are
 /// zeroed; all others get the bits that they get without it. Allocates nothing once steps of each
-/// kind have run, as long as a caller gives Wait the same output, which keeps its vectors.
+/// kind have run, as long as a caller gives Wait the same output, which keeps its vectors. Drafts
+/// are the MTP module's (Drafter).
 ///
 /// Submit, Wait and the destructor belong to one thread; between Submit and Wait all else belongs
 /// to "exec", the pool included.
@@ -30,11 +33,12 @@ class LocalExecutor final : public Executor {
  public:
   struct Args {
     const Model& model;       // borrowed; its kernels are copied, and may be demoted here
-    KvCache cache;            // of that model
+    KvCache cache;            // of that model; with rows for MTP when there are drafts
     ThreadPool& pool;         // borrowed; used by nobody else
     const Device& device;     // where activations and logits lie; the host's memory
     int64_t max_step_tokens;  // of one step
     int64_t max_samples;      // of one step
+    bool can_draft = false;   // whether steps may ask for drafts: the model has an MTP module
   };
 
   /// ResourceExhausted when buffers for the largest step find no room.
@@ -59,39 +63,27 @@ class LocalExecutor final : public Executor {
  private:
   enum class State : int8_t { kIdle, kSubmitted, kDone };
 
-  // Where a sample's logits lie in the slice at hand, and what became of it.
-  struct Pick {
-    int32_t logits_row;  // kNoRow: nothing is sampled
-    bool failed;
-  };
-
-  struct Buffers {
-    DeviceBuffer hidden;         // [max_step_tokens, hidden_size] float
-    DeviceBuffer sliced_hidden;  // [kSliceRows, hidden_size] float
-    DeviceBuffer logits;         // [kSliceRows, vocab_size] float
-    DeviceBuffer logits_copies;  // [num_threads, vocab_size] float, one for each worker
-  };
-
-  LocalExecutor(Args args, Buffers buffers);
+  LocalExecutor(Args args,
+                DeviceBuffer hidden,
+                BatchSampler sampler,
+                std::optional<Drafter> drafter);
 
   void ExecMain();
   void RunStep(const StepInput& input);
   void RunModel(const StepInput& input, const Model& model);
   void RunCarefully(const StepInput& input);
-  void CheckHidden(const ForwardBatch& batch);
+  void Draft(const StepInput& input);
+  void CheckHidden(const StepInput& input);
+  void SampleAll(const StepInput& input, const Model& model);
   [[nodiscard]] bool IsHealthy() const;
   void CountWork(const ForwardBatch& batch);
-  void SampleAll(const StepInput& input, const Model& model);
-  size_t SampleSlice(const StepInput& input, const Model& model, size_t begin);
-  void SampleOne(const SampleRow& sample, size_t i, bool is_shared, int32_t worker);
   void HandOver(StepOutput& output) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
 
   Args args_;
-  Buffers buffers_;
-  TensorView<float, 2> hidden_;
-  TensorView<float, 2> sliced_hidden_;
-  TensorView<float, 2> logits_;
-  TensorView<float, 2> logits_copies_;
+  DeviceBuffer hidden_buffer_;
+  TensorView<float, 2> hidden_;  // [max_step_tokens, hidden_size]
+  BatchSampler sampler_;
+  std::optional<Drafter> drafter_;
   ScratchArena scratch_;
   KernelGuard guard_;
   KernelGuard::CarefulContext context_;  // serves careful_model_, and so model_ too
@@ -99,17 +91,18 @@ class LocalExecutor final : public Executor {
   const Model careful_model_;
   const StepCost cost_;
   ExpertLoad load_;
-  std::vector<Sampler> samplers_;  // one for each worker
 
   // What the step that ran last came to. `exec` writes it between Submit and its end, the caller
   // reads it in Wait; `state_` hands it over.
-  std::vector<Pick> picks_;            // [max_samples]
   std::vector<SampledToken> samples_;  // [max_samples]
   std::vector<RowHealth> health_;      // [num_sequences]
+  std::vector<int32_t> certain_ends_;  // [num_sequences] row behind the last that is no draft
+  std::vector<DraftTokens> drafts_;    // [num_sequences], or empty
   StepStats stats_;
   int64_t num_logits_rows_ = 0;
   Duration forward_time_{};
   Duration sample_time_{};
+  Duration draft_time_{};
 
   // Memory for outputs that grow, from those that shrink.
   std::vector<std::vector<TokenLogprob>> spare_logprobs_;

@@ -13,7 +13,7 @@ constexpr int64_t kAlwaysCheckedTokens = 512;
 constexpr int64_t kCheckedEvery = 16;  // beyond
 
 // What faults are drawn for.
-enum Draw : uint64_t { kStepFailure, kSlowStep, kNotFinite };
+enum Draw : uint64_t { kStepFailure, kSlowStep, kNotFinite, kWrongDraft };
 
 constexpr uint64_t kEmptyPrefix = 0x9E3779B97F4A7C15;
 
@@ -31,12 +31,15 @@ uint64_t Extend(uint64_t prefix, TokenId token) {
   return Mix(prefix, static_cast<uint64_t>(token));
 }
 
-uint64_t HashOf(std::span<const TokenId> tokens) {
-  uint64_t hash = kEmptyPrefix;
+uint64_t Extend(uint64_t prefix, std::span<const TokenId> tokens) {
   for (const TokenId token : tokens) {
-    hash = Extend(hash, token);
+    prefix = Extend(prefix, token);
   }
-  return hash;
+  return prefix;
+}
+
+uint64_t HashOf(std::span<const TokenId> tokens) {
+  return Extend(kEmptyPrefix, tokens);
 }
 
 TokenId Choose(uint64_t prefix, const SamplingParams& params, int32_t vocab_size) {
@@ -69,6 +72,7 @@ int64_t BlockOf(const ForwardBatch& batch, int64_t sequence, int64_t position) {
 SimulatedExecutor::SimulatedExecutor(const Args& args)
     : clock_(args.clock),
       vocab_size_(args.vocab_size),
+      draft_accuracy_(args.draft_accuracy),
       cost_(args.cost),
       faults_(args.faults),
       blocks_(args.num_blocks),
@@ -123,7 +127,12 @@ absl::Status SimulatedExecutor::Wait(StepOutput& output) {
       factor * (cost_.fixed_us + cost_.per_token_us * static_cast<double>(batch.num_tokens()) +
                 cost_.per_context_token_us * static_cast<double>(output.stats.attended_tokens)));
   output.sample_time = Microseconds(factor * cost_.per_sample_us * num_samples);
-  clock_.Advance(output.forward_time + output.sample_time);
+  double num_drafts = 0;
+  for (const DraftRow& order : input.drafts) {
+    num_drafts += order.num_drafts;
+  }
+  output.draft_time = Microseconds(factor * cost_.per_draft_us * num_drafts);
+  clock_.Advance(output.forward_time + output.sample_time + output.draft_time);
 
   // 3. What comes of it.
   const bool fails =
@@ -136,6 +145,7 @@ absl::Status SimulatedExecutor::Wait(StepOutput& output) {
   for (size_t i = 0; i < input.samples.size(); ++i) {
     Sample(input, input.samples[i], output.samples[i]);
   }
+  Draft(input, output);
   for (int64_t i = 0; i < batch.num_sequences(); ++i) {
     if (fails || output.health[i] == RowHealth::kNotFinite) {
       ForgetTokens(batch, i);
@@ -176,8 +186,10 @@ void SimulatedExecutor::CheckShape(const StepInput& input) const {
     CHECK_GE(sample.row, batch.query_starts[sample.sequence]);
     CHECK_LT(sample.row, batch.query_starts[sample.sequence + 1]);
     CHECK(sample.params != nullptr);
-    CHECK_EQ(std::ssize(sample.tokens), batch.positions[sample.row] + 1);
-    CHECK_EQ(sample.tokens.back(), batch.token_ids[sample.row]);
+    CHECK_EQ(std::ssize(sample.tokens) + std::ssize(sample.drafts),
+             batch.positions[sample.row] + 1);
+    CHECK_EQ(sample.drafts.empty() ? sample.tokens.back() : sample.drafts.back(),
+             batch.token_ids[sample.row]);
     CHECK(sample.num_prompt_tokens >= 1 && sample.num_prompt_tokens <= std::ssize(sample.tokens));
     last_row = sample.row;
   }
@@ -254,7 +266,7 @@ void SimulatedExecutor::Sample(const StepInput& input,
   const int64_t num_tokens = std::ssize(row.tokens);
   if (num_tokens <= kAlwaysCheckedTokens || num_tokens % kCheckedEvery == 0 ||
       num_tokens == row.num_prompt_tokens) {
-    CHECK_EQ(prefix, HashOf(row.tokens));
+    CHECK_EQ(prefix, Extend(HashOf(row.tokens), row.drafts));
   }
   sampled.token = Choose(prefix, *row.params, vocab_size_);
   sampled.logprob = 0;
@@ -266,6 +278,43 @@ void SimulatedExecutor::Sample(const StepInput& input,
   for (int32_t i = 0; i < row.params->num_logprobs; ++i) {
     sampled.top_logprobs.push_back({.token = (sampled.token + i) % vocab_size_,
                                     .logprob = sampled.logprob - static_cast<float>(i)});
+  }
+}
+
+void SimulatedExecutor::Draft(const StepInput& input, StepOutput& output) const {
+  const ForwardBatch& batch = input.batch;
+  CHECK(input.drafts.empty() || std::ssize(input.drafts) == batch.num_sequences());
+  output.drafts.assign(input.drafts.size(), {});
+  size_t end = 0;
+  for (size_t s = 0; s < input.drafts.size(); ++s) {
+    const size_t first = end;
+    while (end < input.samples.size() && input.samples[end].sequence == static_cast<int32_t>(s)) {
+      ++end;
+    }
+    const int32_t num_drafts = input.drafts[s].num_drafts;
+    CHECK(num_drafts == 0 || first < end);
+    if (num_drafts == 0) {
+      continue;
+    }
+    const SampleRow& sample = input.samples[first];
+    const auto samples = std::span(output.samples).subspan(first, end - first);
+    const auto rows = std::span(batch.token_ids).subspan(sample.row + 1, end - first - 1);
+    const int64_t last_row = sample.row + NumAccepted(rows, samples);
+    // Its rows go on behind the last one of the batch, were all drafts accepted.
+    const int64_t last_position = batch.positions[batch.query_starts[s + 1] - 1] + num_drafts - 1;
+    for (int64_t position = batch.positions[sample.row]; position <= last_position; ++position) {
+      const int64_t block = BlockOf(batch, static_cast<int64_t>(s), position);
+      CHECK(block >= 0 && block < std::ssize(blocks_));
+    }
+    uint64_t prefix = Extend(hashes_[batch.slots[last_row]], samples[last_row - sample.row].token);
+    DraftTokens& drafts = output.drafts[s];
+    while (drafts.size < num_drafts) {
+      const bool is_wrong =
+          Happens(1 - draft_accuracy_, kWrongDraft, std::bit_cast<int64_t>(prefix));
+      const TokenId token = Choose(prefix, *sample.params, vocab_size_);
+      drafts.tokens[drafts.size++] = is_wrong ? (token + 1) % vocab_size_ : token;
+      prefix = Extend(prefix, token);
+    }
   }
 }
 

@@ -24,6 +24,7 @@ namespace hadal {
 ///      them, at every 16th beyond.
 ///   3. Slots written in a step are distinct and are those of the block table.
 ///   4. Rows that a step did not finish (it failed, or its numbers were not finite) are not read.
+///   5. Block tables go on for the drafts that are asked for.
 ///
 /// A sampled token depends on the tokens before it and on seed and temperature, on nothing else.
 /// Equal calls give equal results. One step costs O(tokens + blocks + sampled sequences' tokens).
@@ -36,6 +37,7 @@ class SimulatedExecutor final : public Executor {
     double per_token_us = 100;
     double per_context_token_us = 0.1;
     double per_sample_us = 10;
+    double per_draft_us = 10;
   };
 
   /// What goes wrong by chance, with probabilities from 0 to 1.
@@ -49,9 +51,10 @@ class SimulatedExecutor final : public Executor {
   };
 
   struct Args {
-    VirtualClock& clock;  // moved by Wait; nobody else may move it meanwhile
-    int64_t num_blocks;   // of the cache
-    int32_t vocab_size;   // sampled tokens are below; >= 1
+    VirtualClock& clock;          // moved by Wait; nobody else may move it meanwhile
+    int64_t num_blocks;           // of the cache
+    int32_t vocab_size;           // sampled tokens are below; >= 1
+    double draft_accuracy = 0.7;  // share of drafts that are what would be sampled there
     Cost cost = {};
     Faults faults = {};
   };
@@ -87,11 +90,13 @@ class SimulatedExecutor final : public Executor {
   void CheckPrefix(const ForwardBatch& batch, int64_t sequence, int64_t num_positions) const;
   void ForgetTokens(const ForwardBatch& batch, int64_t sequence);
   void Sample(const StepInput& input, const SampleRow& row, SampledToken& sampled) const;
+  void Draft(const StepInput& input, StepOutput& output) const;
   [[nodiscard]] bool IsFinite(const ForwardBatch& batch, int64_t sequence) const;
   [[nodiscard]] bool Happens(double probability, uint64_t kind, int64_t index) const;
 
   VirtualClock& clock_;
   const int32_t vocab_size_;
+  const double draft_accuracy_;
   const Cost cost_;
   const Faults faults_;
   std::set<int64_t> failing_steps_;

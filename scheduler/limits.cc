@@ -4,6 +4,8 @@
 
 #include <absl/strings/str_format.h>
 
+#include "engine/api/executor.h"
+
 namespace hadal {
 namespace {
 
@@ -14,6 +16,7 @@ struct Count {
   const char* name;
   int64_t value;
   int64_t min = 1;
+  int64_t max = kMaxCount;
 };
 
 struct Time {
@@ -21,10 +24,11 @@ struct Time {
   Duration value;
 };
 
-std::array<Count, 13> CountsOf(const Limits& limits) {
+std::array<Count, 14> CountsOf(const Limits& limits) {
   return {{{"vocab_size", limits.vocab_size},
            {"max_running_sequences", limits.max_running_sequences},
            {"max_step_tokens", limits.max_step_tokens},
+           {"max_draft_tokens", limits.max_draft_tokens, 0, kMaxDraftTokens},
            {"max_requests", limits.max_requests},
            {"max_waiting_tokens", limits.max_waiting_tokens},
            {"max_sequence_tokens", limits.max_sequence_tokens, 2},
@@ -51,11 +55,11 @@ double Seconds(Duration duration) {
 
 absl::Status ValidateLimits(const Limits& limits) {
   for (const Count& count : CountsOf(limits)) {
-    if (count.value < count.min || count.value > kMaxCount) {
+    if (count.value < count.min || count.value > count.max) {
       return InvalidArgument("%s: expected a number from %d to %d, found %d",
                              count.name,
                              count.min,
-                             kMaxCount,
+                             count.max,
                              count.value);
     }
   }

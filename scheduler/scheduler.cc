@@ -39,7 +39,7 @@ Scheduler::Scheduler(const Limits& limits)
   preempted_.reserve(2 * num_running);
   plan_.parts.reserve(num_running);
   plan_.copies.reserve(num_running);
-  events_.reserve(4 * num_running);
+  events_.reserve(static_cast<size_t>(4 + limits.max_draft_tokens) * num_running);
   ended_.reserve(static_cast<size_t>(limits.max_requests));
   found_.reserve(static_cast<size_t>(NumBlocksFor(limits.max_sequence_tokens)));
 }
@@ -107,6 +107,7 @@ const StepPlan& Scheduler::Plan(TimePoint now) {
   plan_.parts.clear();
   plan_.copies.clear();
   plan_.num_tokens = 0;
+  plan_.is_drafted = limits_.max_draft_tokens > 0;
   num_chunk_tokens_ = 0;
   planned_at_ = now;
   ExpireDeadlines(now);
@@ -116,7 +117,9 @@ const StepPlan& Scheduler::Plan(TimePoint now) {
     budget = BudgetOfStep();
     ContinueRunning(budget);
   }
+  AddDrafts(budget);
   AdmitWaiting(now, budget);
+  OrderDrafts();
   plan_is_open_ = !plan_.empty();
   return plan_;
 }
@@ -134,17 +137,20 @@ Scheduler::Budget Scheduler::BudgetOfStep() const {
   const int64_t num_single = std::count_if(running_.begin(), running_.end(), misses_one);
   const int64_t left = limits_.max_step_tokens - num_single;
   return {.num_tokens = limits_.max_step_tokens,
-          .num_chunk_tokens = num_single > 0 ? std::min(left, pace_.max_chunk_tokens()) : left};
+          .num_chunk_tokens = num_single > 0 ? std::min(left, pace_.max_chunk_tokens()) : left,
+          .num_reserved = num_single};
 }
 
 // Those that lose their blocks go last, so they are not in the plan yet.
 void Scheduler::ContinueRunning(Budget& budget) {
   for (size_t i = 0; i < running_.size(); ++i) {
     Sequence& sequence = *running_[i];
+    budget.num_reserved -= sequence.num_missing_tokens() == 1 ? 1 : 0;
     if (MakeWritable(sequence)) {
       AddPart(sequence, budget);
     }
   }
+  budget.num_reserved = 0;  // for some that have lost their blocks
 }
 
 // A request that does not fit yet is waited for, not passed over: large ones come to their turn.
@@ -237,7 +243,7 @@ bool Scheduler::Admit(Sequence& sequence, Budget& budget) {
 void Scheduler::AddPart(Sequence& sequence, Budget& budget) {
   const int64_t missing = sequence.num_missing_tokens();
   const int64_t num_tokens =
-      missing == 1 ? 1 : std::min({missing, budget.num_tokens, budget.num_chunk_tokens});
+      missing == 1 ? 1 : std::min({missing, budget.num_spare(), budget.num_chunk_tokens});
   if (num_tokens <= 0) {
     return;
   }
@@ -249,6 +255,58 @@ void Scheduler::AddPart(Sequence& sequence, Budget& budget) {
   plan_.parts.push_back({.sequence = &sequence, .num_tokens = num_tokens});
   plan_.num_tokens += num_tokens;
   sequence.request->in_plan = true;
+}
+
+// Those that were guessed for running sequences, as far as tokens and blocks are left when all of
+// these have theirs.
+void Scheduler::AddDrafts(Budget& budget) {
+  for (StepPlan::Part& part : plan_.parts) {
+    if (!part.is_sampled()) {
+      continue;
+    }
+    const LiveRequest& request = *part.sequence->request;
+    const int64_t num_left = request.num_left_tokens(*part.sequence);
+    part.num_drafts =
+        std::min({int64_t{part.sequence->drafts.size}, num_left - 1, budget.num_tokens});
+    while (!FindDraftBlocks(part)) {
+      --part.num_drafts;
+    }
+    budget.num_tokens -= part.num_drafts;
+    budget.num_chunk_tokens = std::min(budget.num_chunk_tokens, budget.num_tokens);
+    plan_.num_tokens += part.num_drafts;
+  }
+}
+
+// Asks for as many new ones as the next step can take if all that this one verifies come true.
+void Scheduler::OrderDrafts() {
+  for (StepPlan::Part& part : plan_.parts) {
+    const LiveRequest& request = *part.sequence->request;
+    const bool parts_ways = !request.forked && request.request.num_sequences > 1;
+    if (!part.is_sampled() || parts_ways) {
+      continue;
+    }
+    const int64_t num_left = request.num_left_tokens(*part.sequence);
+    part.num_new_drafts =
+        std::clamp(num_left - 2 - part.num_drafts, int64_t{0}, limits_.max_draft_tokens);
+    while (!FindDraftBlocks(part)) {
+      --part.num_new_drafts;
+    }
+  }
+}
+
+// Whether there are blocks for the part's drafts, old and new; of the new ones the last has no row.
+bool Scheduler::FindDraftBlocks(const StepPlan::Part& part) {
+  Sequence& sequence = *part.sequence;
+  const int64_t num_rows =
+      sequence.num_tokens() + part.num_drafts + std::max(part.num_new_drafts - 1, int64_t{0});
+  while (NumBlocksFor(num_rows) > std::ssize(sequence.blocks)) {
+    const std::optional<BlockId> block = cache_.Allocate();
+    if (!block.has_value()) {
+      return false;
+    }
+    sequence.blocks.push_back(*block);
+  }
+  return true;
 }
 
 // Gives a running sequence the block that its next token is written to, taken from those that go
@@ -287,6 +345,7 @@ void Scheduler::Preempt(Sequence& sequence) {
   sequence.state = SequenceState::kPreempted;
   sequence.num_computed_tokens = 0;
   sequence.num_findable_blocks = 0;
+  sequence.drafts.size = 0;
   InsertInOrder(sequence, preempted_);
   ++counts_.total_preemptions;
 }

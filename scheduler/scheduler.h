@@ -52,7 +52,10 @@ struct SchedulerCounts {
   int64_t total_cached_tokens = 0;  // of these, found in the prefix cache
   int64_t total_generated_tokens = 0;
   int64_t total_preemptions = 0;
-  std::array<int64_t, 5> total_ended = {};  // requests, by FinishReason
+  std::array<int64_t, kMaxDraftTokens> total_drafted =
+      {};  // tokens, by place behind the known ones
+  std::array<int64_t, kMaxDraftTokens> total_accepted = {};  // of these
+  std::array<int64_t, 5> total_ended = {};                   // requests, by FinishReason
 };
 
 /// Decides what each step does. Pure state: no clock, no thread, no effect but on itself.
@@ -67,7 +70,8 @@ struct SchedulerCounts {
 /// of those that miss more; then waiting requests are admitted. A sequence gets all blocks of its
 /// known tokens when it is admitted and one more whenever it needs it; when there is none, the
 /// running sequence that goes last loses its own and is computed again later. The sequence that
-/// goes first never does, so something always moves. Owned by the scheduler's thread.
+/// goes first never does, so something always moves. Drafts ride on what tokens and blocks are
+/// left. Owned by the scheduler's thread.
 class Scheduler {
  public:
   /// REQUIRES: `limits` are valid.
@@ -109,6 +113,9 @@ class Scheduler {
   struct Budget {
     int64_t num_tokens;
     int64_t num_chunk_tokens;  // of these, on sequences that miss more than one token
+    int64_t num_reserved;      // of these, for sequences that miss one and are not planned yet
+
+    [[nodiscard]] int64_t num_spare() const { return num_tokens - num_reserved; }
   };
 
   // Plan.
@@ -118,12 +125,16 @@ class Scheduler {
   void AdmitWaiting(TimePoint now, Budget& budget);
   bool Admit(Sequence& sequence, Budget& budget);
   void AddPart(Sequence& sequence, Budget& budget);
+  void AddDrafts(Budget& budget);
+  void OrderDrafts();
+  bool FindDraftBlocks(const StepPlan::Part& part);
   bool MakeWritable(Sequence& sequence);
   void Preempt(Sequence& sequence);
   void AgePreempted(TimePoint now);
 
   // Apply.
   void ApplyPart(const StepPlan::Part& part, std::span<const SampledToken> samples);
+  void TakeTokens(const StepPlan::Part& part, std::span<const SampledToken> samples);
   void KeepFullBlocks(Sequence& sequence);
   void Fork(LiveRequest& request);
   void TakeToken(Sequence& sequence, const SampledToken& token);

@@ -9,9 +9,7 @@ namespace {
 
 // Samples that a part yields, as BuildStepInput asks for them.
 int64_t NumSamples(const StepPlan::Part& part) {
-  return part.num_tokens < part.sequence->num_missing_tokens()
-             ? 0
-             : part.sequence->request->num_slots();
+  return part.is_sampled() ? part.sequence->request->num_slots() + part.num_drafts : 0;
 }
 
 }  // namespace
@@ -33,6 +31,9 @@ void Scheduler::Apply(const absl::Status& status, const StepOutput& output, Time
       ApplyPart(part,
                 std::span(output.samples)
                     .subspan(static_cast<size_t>(first_sample), static_cast<size_t>(num_samples)));
+      if (plan_.is_drafted) {
+        part.sequence->drafts = output.drafts[i];
+      }
     }
     first_sample += num_samples;
   }
@@ -61,12 +62,33 @@ void Scheduler::ApplyPart(const StepPlan::Part& part, std::span<const SampledTok
     return;
   }
   if (request.forked) {
-    TakeToken(sequence, samples.front());
+    TakeTokens(part, samples);
     return;
   }
   Fork(request);
   for (size_t i = 0; i < samples.size(); ++i) {
     TakeToken(request.sequences[i], samples[i]);
+  }
+}
+
+// What was sampled behind the known tokens and behind the drafts that came true, whose rows are
+// computed already.
+void Scheduler::TakeTokens(const StepPlan::Part& part, std::span<const SampledToken> samples) {
+  Sequence& sequence = *part.sequence;
+  const auto drafts = sequence.drafts.view().first(static_cast<size_t>(part.num_drafts));
+  const auto num_accepted = static_cast<size_t>(NumAccepted(drafts, samples));
+  for (size_t i = 0; i < drafts.size(); ++i) {
+    ++counts_.total_drafted[i];
+    counts_.total_accepted[i] += i < num_accepted ? 1 : 0;
+  }
+  TakeToken(sequence, samples.front());
+  const auto goes_on = [&sequence] {
+    return sequence.state == SequenceState::kRunning && !sequence.stopping;
+  };
+  for (size_t i = 1; i <= num_accepted && goes_on(); ++i) {
+    ++sequence.num_computed_tokens;
+    KeepFullBlocks(sequence);
+    TakeToken(sequence, samples[i]);
   }
 }
 

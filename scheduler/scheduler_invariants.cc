@@ -21,10 +21,15 @@ void CheckSequence(const Sequence& sequence) {
     return;
   }
   CHECK_GE(sequence.num_missing_tokens(), 1);
-  // A block for every known token, but perhaps for the newest, which gets one when it is planned.
+  // A block for every known token, but perhaps for the newest, which gets one when it is planned;
+  // behind these none that drafts could not have asked for.
   const int64_t num_blocks = NumBlocksFor(sequence.num_tokens());
-  CHECK(std::ssize(sequence.blocks) == num_blocks ||
+  CHECK(std::ssize(sequence.blocks) >= num_blocks ||
         (std::ssize(sequence.blocks) == num_blocks - 1 && sequence.num_missing_tokens() == 1));
+  CHECK_LE(std::ssize(sequence.blocks),
+           NumBlocksFor(std::min(
+               sequence.num_tokens() + 2 * kMaxDraftTokens,
+               sequence.request->num_prompt_tokens() + sequence.request->request.max_new_tokens)));
 }
 
 bool InOrder(const std::vector<Sequence*>& sequences, SequenceState state) {

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "base/clock.h"
+#include "engine/api/executor.h"
 #include "engine/api/finish_reason.h"
 #include "engine/api/sampling_params.h"
 #include "scheduler/block_pool.h"
@@ -32,9 +33,11 @@ struct Sequence {
   SamplingParams sampling;          // the request's, with the sequence's own seed
   std::vector<TokenId> tokens;      // prompt, then what was generated
   int64_t num_computed_tokens = 0;  // leading tokens whose cache rows are there
-  std::vector<BlockId> blocks;      // block i holds positions from i * kBlockSize
+  std::vector<BlockId> blocks;      // block i holds positions from i * kBlockSize; the last may be
+                                    // there for drafts alone
   std::vector<uint64_t> hashes;     // of the full blocks of tokens
   int64_t num_findable_blocks = 0;  // leading blocks that are in the prefix cache
+  DraftTokens drafts;               // that may follow `tokens`
   bool stopping = false;            // gets no more tokens; ends with its step, or where it forks
 
   [[nodiscard]] int64_t num_tokens() const { return std::ssize(tokens); }
@@ -53,6 +56,10 @@ struct LiveRequest {
   [[nodiscard]] int64_t num_prompt_tokens() const { return std::ssize(request.prompt); }
   /// Of max_running_sequences, for a sequence that runs: before the fork the leader stands for all.
   [[nodiscard]] int64_t num_slots() const { return forked ? 1 : std::ssize(sequences); }
+  /// Tokens that a sequence may still generate.
+  [[nodiscard]] int64_t num_left_tokens(const Sequence& sequence) const {
+    return num_prompt_tokens() + request.max_new_tokens - sequence.num_tokens();
+  }
   /// What it may cost at most, in tokens of all sequences.
   [[nodiscard]] int64_t max_cost_tokens() const;
 

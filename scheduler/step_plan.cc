@@ -8,12 +8,51 @@
 namespace hadal {
 namespace {
 
-void AddSample(const Sequence& part, const Sequence& sampled, StepInput& input) {
+// After the batch's last row, which is that many drafts behind the last token of `part`.
+void AddSample(const Sequence& part,
+               const Sequence& sampled,
+               int64_t num_drafts,
+               StepInput& input) {
   input.samples.push_back({.row = CheckedCast<int32_t>(input.batch.num_tokens() - 1),
-                           .sequence = CheckedCast<int32_t>(input.batch.num_sequences() - 1),
+                           .sequence = CheckedCast<int32_t>(input.batch.num_sequences()),
                            .params = &sampled.sampling,
                            .tokens = part.tokens,
+                           .drafts = part.drafts.view().first(static_cast<size_t>(num_drafts)),
                            .num_prompt_tokens = part.request->num_prompt_tokens()});
+}
+
+void AddToken(const Sequence& sequence, int64_t position, TokenId token, ForwardBatch& batch) {
+  const auto block =
+      static_cast<int64_t>(sequence.blocks[static_cast<size_t>(position / kBlockSize)]);
+  batch.token_ids.push_back(token);
+  batch.positions.push_back(static_cast<int32_t>(position));
+  batch.slots.push_back(block * kBlockSize + position % kBlockSize);
+}
+
+// What lies behind a sequence's own blocks is never read.
+void AddBlockTable(const Sequence& sequence, ForwardBatch& batch) {
+  for (const BlockId block : sequence.blocks) {
+    batch.block_tables.push_back(static_cast<int32_t>(block));
+  }
+  batch.block_tables.resize(static_cast<size_t>((batch.num_sequences() + 1) * batch.max_blocks));
+}
+
+void AddSamplesAndDrafts(const StepPlan::Part& part, StepInput& input) {
+  const Sequence& sequence = *part.sequence;
+  LiveRequest& request = *sequence.request;
+  AddSample(sequence, sequence, 0, input);
+  if (!request.forked) {
+    for (size_t i = 1; i < request.sequences.size(); ++i) {
+      AddSample(sequence, request.sequences[i], 0, input);
+    }
+  }
+  for (int64_t i = 0; i < part.num_drafts; ++i) {
+    AddToken(sequence,
+             sequence.num_tokens() + i,
+             sequence.drafts.tokens[static_cast<size_t>(i)],
+             input.batch);
+    AddSample(sequence, sequence, i + 1, input);
+  }
 }
 
 }  // namespace
@@ -29,56 +68,42 @@ StepInput ReserveStepInput(const Limits& limits) {
   input.batch.query_starts.reserve(num_sequences + 1);
   input.batch.block_tables.reserve(num_sequences * static_cast<size_t>(max_blocks));
   input.copies.reserve(num_sequences);
-  input.samples.reserve(num_sequences);
+  input.samples.reserve(num_sequences * static_cast<size_t>(1 + limits.max_draft_tokens));
+  input.drafts.reserve(num_sequences);
   return input;
 }
 
 void BuildStepInput(const StepPlan& plan, StepInput& input) {
   ForwardBatch& batch = input.batch;
-  const auto num_parts = plan.parts.size();
-  const auto num_tokens = static_cast<size_t>(plan.num_tokens);
-  int64_t max_blocks = 0;
+  batch.max_blocks = 0;
   for (const StepPlan::Part& part : plan.parts) {
-    max_blocks = std::max<int64_t>(max_blocks, std::ssize(part.sequence->blocks));
+    batch.max_blocks = std::max<int64_t>(batch.max_blocks, std::ssize(part.sequence->blocks));
   }
-  batch.max_blocks = max_blocks;
   batch.token_ids.clear();
-  batch.positions.resize(num_tokens);
-  batch.slots.resize(num_tokens);
+  batch.positions.clear();
+  batch.slots.clear();
   batch.query_starts.assign(1, 0);
-  batch.block_tables.resize(num_parts * static_cast<size_t>(max_blocks));
+  batch.block_tables.clear();
   input.copies.assign(plan.copies.begin(), plan.copies.end());
   input.samples.clear();
-  int32_t* table = batch.block_tables.data();
+  input.drafts.clear();
   for (const StepPlan::Part& part : plan.parts) {
     const Sequence& sequence = *part.sequence;
     const int64_t begin = sequence.num_computed_tokens;
     const int64_t end = begin + part.num_tokens;
     for (int64_t position = begin; position < end; ++position) {
-      const auto block =
-          static_cast<int64_t>(sequence.blocks[static_cast<size_t>(position / kBlockSize)]);
-      const size_t row = batch.token_ids.size();
-      batch.positions[row] = static_cast<int32_t>(position);
-      batch.slots[row] = block * kBlockSize + position % kBlockSize;
-      batch.token_ids.push_back(sequence.tokens[static_cast<size_t>(position)]);
+      AddToken(sequence, position, sequence.tokens[static_cast<size_t>(position)], batch);
     }
+    if (part.is_sampled()) {
+      AddSamplesAndDrafts(part, input);
+    }
+    AddBlockTable(sequence, batch);
     batch.query_starts.push_back(CheckedCast<int32_t>(batch.num_tokens()));
-    // What lies behind a sequence's own blocks is never read.
-    int32_t* rest =
-        std::transform(sequence.blocks.begin(), sequence.blocks.end(), table, [](BlockId block) {
-          return static_cast<int32_t>(block);
-        });
-    table += max_blocks;
-    std::fill(rest, table, 0);
-    if (end < sequence.num_tokens()) {
-      continue;
-    }
-    LiveRequest& request = *sequence.request;
-    AddSample(sequence, sequence, input);
-    if (!request.forked) {
-      for (size_t i = 1; i < request.sequences.size(); ++i) {
-        AddSample(sequence, request.sequences[i], input);
-      }
+    if (plan.is_drafted) {
+      const TokenId next_token =
+          part.is_sampled() ? kNoToken : sequence.tokens[static_cast<size_t>(end)];
+      input.drafts.push_back(
+          {.next_token = next_token, .num_drafts = static_cast<int32_t>(part.num_new_drafts)});
     }
   }
   CHECK_EQ(batch.num_tokens(), plan.num_tokens);

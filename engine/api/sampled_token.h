@@ -6,6 +6,9 @@
 
 namespace hadal {
 
+/// Where there is none.
+inline constexpr TokenId kNoToken = -1;
+
 /// A token and the natural logarithm of its probability.
 struct TokenLogprob {
   TokenId token = 0;

@@ -1,6 +1,7 @@
 #include "engine/model/kv_cache.h"
 
 #include <cstring>
+#include <span>
 #include <utility>
 
 #include "engine/checkpoint/model_summary.h"
@@ -57,9 +58,10 @@ void KvCache::CopyBlock(int64_t source, int64_t destination) {
   }
 }
 
-void KvCache::ZeroRow(int64_t slot) {
+void KvCache::ZeroRow(int64_t slot, int64_t first_layer) {
   CHECK(slot >= 0 && slot < num_blocks() * kBlockSize);
-  for (const LatentCache& layer : layers_) {
+  CHECK(first_layer >= 0 && first_layer <= std::ssize(layers_));
+  for (const LatentCache& layer : std::span(layers_).subspan(static_cast<size_t>(first_layer))) {
     const int64_t row_bytes = layer.row_width * SizeOf(layer.dtype);
     std::memset(
         static_cast<std::byte*>(layer.rows) + slot * row_bytes, 0, static_cast<size_t>(row_bytes));

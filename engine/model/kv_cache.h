@@ -42,8 +42,9 @@ class KvCache {
   /// lies in the host's memory.
   void CopyBlock(int64_t source, int64_t destination);
 
-  /// Sets the row of a slot to zero in every layer. REQUIRES: as CopyBlock.
-  void ZeroRow(int64_t slot);
+  /// Sets the row of a slot to zero in layer `first_layer` and those behind it. REQUIRES: as
+  /// CopyBlock.
+  void ZeroRow(int64_t slot, int64_t first_layer);
 
   [[nodiscard]] int64_t num_blocks() const { return layers_.front().num_blocks; }
   [[nodiscard]] DType dtype() const { return layers_.front().dtype; }

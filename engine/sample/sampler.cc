@@ -17,9 +17,14 @@ bool HasPenalties(const SamplingParams& params) {
          params.presence_penalty != 0;
 }
 
+// Where the chosen token will stand.
+int64_t PositionOf(const Sampler::Args& args) {
+  return std::ssize(args.tokens) + std::ssize(args.drafts);
+}
+
 // Whether the sequence is still too short to end.
 bool IsTooShort(const Sampler::Args& args) {
-  return std::ssize(args.tokens) - args.num_prompt_tokens < args.params.min_tokens &&
+  return PositionOf(args) - args.num_prompt_tokens < args.params.min_tokens &&
          !args.params.ending_token_ids.empty();
 }
 
@@ -50,11 +55,19 @@ uint64_t SplitMix64(uint64_t x) {
   return x ^ (x >> 31U);
 }
 
+uint64_t PlaceKey(uint64_t seed, int64_t position) {
+  return SplitMix64(SplitMix64(seed) ^ static_cast<uint64_t>(position));
+}
+
+double UniformOf(uint64_t place_key, TokenId token) {
+  const uint64_t bits = SplitMix64(place_key ^ static_cast<uint64_t>(token));
+  return static_cast<double>((bits >> 11U) + 1) * 0x1p-53;
+}
+
 }  // namespace
 
-double UniformAt(uint64_t seed, int64_t position) {
-  const uint64_t bits = SplitMix64(SplitMix64(seed) ^ static_cast<uint64_t>(position));
-  return static_cast<double>(bits >> 11U) * 0x1p-53;
+double UniformAt(uint64_t seed, int64_t position, TokenId token) {
+  return UniformOf(PlaceKey(seed, position), token);
 }
 
 Sampler::Sampler(int64_t vocab_size)
@@ -67,16 +80,16 @@ absl::Status Sampler::Sample(const Args& args, SampledToken& sampled) {
   const SamplingParams& params = args.params;
   // Neither this nor the sum of exponentials is finite when the other is not.
   if (!std::isfinite(HighestLogit(args.logits))) {
-    return Internal("the model's logits at position %d are not finite", args.tokens.size());
+    return Internal("the model's logits at position %d are not finite", PositionOf(args));
   }
   sampled.logprob = 0;
   sampled.top_logprobs.clear();
   const bool changes = !params.logit_bias.empty() || HasPenalties(params) || IsTooShort(args);
   std::span<const float> model_logits = args.logits;
   double log_sum = 0;
-  if (params.num_logprobs >= 0) {
+  if (args.num_logprobs >= 0) {
     log_sum = LogSumExp(model_logits);
-    TopLogprobs(model_logits, params.num_logprobs, log_sum, sampled.top_logprobs);
+    TopLogprobs(model_logits, args.num_logprobs, log_sum, sampled.top_logprobs);
     if (changes) {
       std::copy(args.logits.begin(), args.logits.end(), model_logits_.begin());
       model_logits = model_logits_;
@@ -92,7 +105,7 @@ absl::Status Sampler::Sample(const Args& args, SampledToken& sampled) {
     RETURN_IF_ERROR(HoldBackEnd(args));
   }
   sampled.token = Choose(args);
-  if (params.num_logprobs >= 0) {
+  if (args.num_logprobs >= 0) {
     const float logit = model_logits[static_cast<size_t>(sampled.token)];
     sampled.logprob = static_cast<float>(double{logit} - log_sum);
   }
@@ -102,32 +115,42 @@ absl::Status Sampler::Sample(const Args& args, SampledToken& sampled) {
 // Each distinct token once, however often it stands there. What was counted is set back token by
 // token: the vocabulary is longer than most sequences.
 void Sampler::ApplyPenalties(const Args& args) {
-  constexpr int32_t kApplied = -1;
   const SamplingParams& params = args.params;
   CHECK(args.num_prompt_tokens >= 0 && args.num_prompt_tokens <= std::ssize(args.tokens));
   const auto generated = args.tokens.subspan(static_cast<size_t>(args.num_prompt_tokens));
-  for (const TokenId token : generated) {
-    ++counts_[static_cast<size_t>(token)];
-  }
   const auto penalised = params.repetition_penalty == 1 ? generated : args.tokens;
-  for (const TokenId token : penalised) {
-    int32_t& num_generated = counts_[static_cast<size_t>(token)];
-    if (num_generated == kApplied) {
-      continue;
+  for (const auto tokens : {generated, args.drafts}) {
+    for (const TokenId token : tokens) {
+      ++counts_[static_cast<size_t>(token)];
     }
-    float& logit = args.logits[static_cast<size_t>(token)];
-    if (std::isfinite(logit)) {
-      logit = Repeat(logit, params.repetition_penalty);
-    }
-    if (num_generated > 0) {
-      logit -= params.frequency_penalty * static_cast<float>(num_generated);
-      logit -= params.presence_penalty;
-    }
-    num_generated = kApplied;
   }
-  for (const TokenId token : penalised) {
-    counts_[static_cast<size_t>(token)] = 0;
+  for (const auto tokens : {penalised, args.drafts}) {
+    for (const TokenId token : tokens) {
+      Penalise(params, token, args.logits);
+    }
   }
+  for (const auto tokens : {penalised, args.drafts}) {
+    for (const TokenId token : tokens) {
+      counts_[static_cast<size_t>(token)] = 0;
+    }
+  }
+}
+
+void Sampler::Penalise(const SamplingParams& params, TokenId token, std::span<float> logits) {
+  constexpr int32_t kApplied = -1;
+  int32_t& num_generated = counts_[static_cast<size_t>(token)];
+  if (num_generated == kApplied) {
+    return;
+  }
+  float& logit = logits[static_cast<size_t>(token)];
+  if (std::isfinite(logit)) {
+    logit = Repeat(logit, params.repetition_penalty);
+  }
+  if (num_generated > 0) {
+    logit -= params.frequency_penalty * static_cast<float>(num_generated);
+    logit -= params.presence_penalty;
+  }
+  num_generated = kApplied;
 }
 
 absl::Status Sampler::HoldBackEnd(const Args& args) {
@@ -138,7 +161,7 @@ absl::Status Sampler::HoldBackEnd(const Args& args) {
     return Internal(
         "the model's logits at position %d are finite for tokens alone that may not "
         "be chosen yet",
-        args.tokens.size());
+        PositionOf(args));
   }
   return absl::OkStatus();
 }
@@ -152,7 +175,7 @@ TokenId Sampler::Choose(const Args& args) {
   KeepTopK(params.top_k);
   KeepTopP(params.top_p);
   KeepMinP(params.min_p);
-  return Draw(UniformAt(params.seed, std::ssize(args.tokens)));
+  return Draw(params.seed, PositionOf(args));
 }
 
 bool Sampler::Better(const Candidate& a, const Candidate& b) {
@@ -206,29 +229,24 @@ void Sampler::KeepMinP(float min_p) {
   std::erase_if(candidates_, [min_p](const Candidate& c) { return c.value < min_p; });
 }
 
-// REQUIRES: there is a candidate. In order of id, so that the draw does not depend on how cuts left
-// them.
-TokenId Sampler::Draw(double uniform) {
-  const auto by_id = [](const Candidate& a, const Candidate& b) { return a.token < b.token; };
-  if (!std::is_sorted(candidates_.begin(), candidates_.end(), by_id)) {
-    std::sort(candidates_.begin(), candidates_.end(), by_id);
-  }
-  double total = 0;
-  for (const Candidate& candidate : candidates_) {
-    total += candidate.value;
-  }
-  double left = uniform * total;
-  TokenId last_possible = candidates_.front().token;
-  for (const Candidate& candidate : candidates_) {
-    left -= candidate.value;
-    if (left < 0) {
-      return candidate.token;
+// REQUIRES: there is a candidate. The lower id among equals, so that the draw does not depend on
+// how cuts left them. Since -log(u) >= 1 - u, most tokens are known to be late without a logarithm.
+TokenId Sampler::Draw(uint64_t seed, int64_t position) const {
+  const uint64_t key = PlaceKey(seed, position);
+  TokenId first = candidates_.front().token;
+  double first_arrival = std::numeric_limits<double>::infinity();
+  for (const auto& [token, weight] : candidates_) {
+    const double uniform = UniformOf(key, token);
+    if (weight <= 0 || 1 - uniform > first_arrival * double{weight}) {
+      continue;
     }
-    if (candidate.value > 0) {
-      last_possible = candidate.token;
+    const double arrival = -std::log(uniform) / double{weight};
+    if (arrival < first_arrival || (arrival == first_arrival && token < first)) {
+      first = token;
+      first_arrival = arrival;
     }
   }
-  return last_possible;  // rounding: the subtractions did not quite use up the total
+  return first;
 }
 
 }  // namespace hadal

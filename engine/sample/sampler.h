@@ -15,16 +15,21 @@ namespace hadal {
 /// highest logit (the lower id among equals); otherwise softmax of logits / temperature, cut by
 /// top_k, then top_p, then min_p, each on what the one before left, and one draw from the rest.
 ///
-/// The draw depends on params.seed and on the number of tokens, which is the chosen token's index
-/// in its sequence, alone, so that a request's tokens do not depend on what else runs beside it. A
-/// sampler holds nothing but memory to work in: any may be asked about any sequence. One thread.
+/// The draw is a race: token t of weight w arrives at -log(UniformAt(seed, position, t)) / w, and
+/// the first wins, which it does with probability w / sum. So it depends on params.seed and on the
+/// chosen token's index in its sequence alone, not on what else runs beside the request; and two
+/// distributions that are close mostly choose the same token at the same place, which is what makes
+/// drafts come true (Daliri et al. 2024, arXiv:2408.07978). A sampler holds nothing but memory to
+/// work in: any may be asked about any sequence. One thread.
 class Sampler {
  public:
   struct Args {
     const SamplingParams& params;
-    std::span<const TokenId> tokens;  // the sequence so far; penalties read it
-    int64_t num_prompt_tokens;        // so many of them, at the front, are the prompt
-    std::span<float> logits;          // [vocab_size], overwritten
+    std::span<const TokenId> tokens;       // the sequence so far; penalties read it
+    std::span<const TokenId> drafts = {};  // that follow it, as if they had been generated
+    int64_t num_prompt_tokens;             // so many of `tokens`, at the front, are the prompt
+    int32_t num_logprobs = -1;             // as in SamplingParams
+    std::span<float> logits;               // [vocab_size], overwritten
   };
 
   explicit Sampler(int64_t vocab_size);
@@ -42,21 +47,22 @@ class Sampler {
 
   static bool Better(const Candidate& a, const Candidate& b);
   void ApplyPenalties(const Args& args);
+  void Penalise(const SamplingParams& params, TokenId token, std::span<float> logits);
   static absl::Status HoldBackEnd(const Args& args);
   TokenId Choose(const Args& args);
   void CollectCandidates(float temperature, std::span<const float> logits);
   void KeepTopK(int32_t top_k);
   void KeepTopP(float top_p);
   void KeepMinP(float min_p);
-  TokenId Draw(double uniform);
+  [[nodiscard]] TokenId Draw(uint64_t seed, int64_t position) const;
 
   std::vector<Candidate> candidates_;  // room for [vocab_size]
   std::vector<int32_t> counts_;        // [vocab_size], all 0 between calls
   std::vector<float> model_logits_;    // [vocab_size], a copy of those that are about to change
 };
 
-/// Uniform in [0, 1) with 53 random bits: splitmix64 (Steele et al. 2014,
-/// doi 10.1145/2660193.2660195) of the pair.
-double UniformAt(uint64_t seed, int64_t position);
+/// Uniform in (0, 1] with 53 random bits: splitmix64 (Steele et al. 2014,
+/// doi 10.1145/2660193.2660195) of the three.
+double UniformAt(uint64_t seed, int64_t position, TokenId token);
 
 }  // namespace hadal

@@ -59,6 +59,7 @@ absl::StatusOr<GeneratedSequence> Generate(GenerationArgs args,
     RETURN_IF_ERROR(args.sampler.Sample({.params = args.sampling,
                                          .tokens = tokens,
                                          .num_prompt_tokens = std::ssize(args.prompt),
+                                         .num_logprobs = args.sampling.num_logprobs,
                                          .logits = logits},
                                         sampled));
     const TokenId token = sampled.token;

@@ -103,6 +103,7 @@ std::vector<SampledToken> GenerateAlone(const Golden& golden, const TestSequence
               .Sample({.params = sequence.params,
                        .tokens = tokens,
                        .num_prompt_tokens = sequence.num_prompt_tokens,
+                       .num_logprobs = sequence.params.num_logprobs,
                        .logits = alone->AppendAndPredict(next)},
                       sampled)
               .ok());

@@ -107,6 +107,7 @@ class SameTokensTest : public testing::TestWithParam<std::tuple<std::string, DTy
                   .Sample({.params = params,
                            .tokens = tokens,
                            .num_prompt_tokens = std::ssize(request.prompt),
+                           .num_logprobs = params.num_logprobs,
                            .logits = runner->AppendAndPredict(next)},
                           sampled)
                   .ok());
@@ -126,14 +127,16 @@ class SameTokensTest : public testing::TestWithParam<std::tuple<std::string, DTy
     limits_.vocab_size = golden_.config().vocab_size;
     ASSERT_TRUE(ValidateLimits(limits_).ok());
     scheduler_ = std::make_unique<Scheduler>(limits_);
-    executor_.emplace(ExecutorFixture::Args{.golden = golden_,
-                                            .kernels = BestKernels(),
-                                            .num_threads = num_threads,
-                                            .cache_dtype = cache_dtype_,
-                                            .num_blocks = limits_.num_blocks,
-                                            .device = CpuDevice(),
-                                            .max_step_tokens = limits_.max_step_tokens,
-                                            .max_samples = limits_.max_running_sequences});
+    executor_.emplace(ExecutorFixture::Args{
+        .golden = golden_,
+        .kernels = BestKernels(),
+        .num_threads = num_threads,
+        .cache_dtype = cache_dtype_,
+        .num_blocks = limits_.num_blocks,
+        .device = CpuDevice(),
+        .max_step_tokens = limits_.max_step_tokens,
+        .max_samples = limits_.max_running_sequences * (1 + limits_.max_draft_tokens),
+        .can_draft = limits_.max_draft_tokens > 0});
   }
 
   void Add(const Request& request) {
@@ -249,6 +252,25 @@ TEST_P(SameTokensTest, FromBlocksOfAnAnswer) {
   Add(next);
   EXPECT_EQ(Finish().begin()->second, Alone(next));
   EXPECT_EQ(scheduler_->counts().total_cached_tokens, 128);
+}
+
+// Whatever is guessed, what is generated is the same.
+TEST_P(SameTokensTest, WithDrafts) {
+  if (golden_.config().num_nextn_predict_layers == 0) {
+    GTEST_SKIP() << "the model drafts nothing";
+  }
+  for (const int64_t max_draft_tokens : {1, 3, 8}) {
+    Start({.max_running_sequences = 16,
+           .max_step_tokens = 64,
+           .max_draft_tokens = max_draft_tokens,
+           .num_blocks = 9,
+           .watermark = 0,
+           .min_chunk_tokens = 2},
+          2);
+    EXPECT_EQ(RunAll(), alone_) << max_draft_tokens;
+    EXPECT_GT(scheduler_->counts().total_drafted[static_cast<size_t>(max_draft_tokens) - 1], 0);
+    EXPECT_GT(scheduler_->counts().total_preemptions, 0);
+  }
 }
 
 // A prompt that breaks its steps in the middle: it ends as failed, the others do not notice, and

@@ -45,7 +45,7 @@ ExecutorFixture::ExecutorFixture(const Args& args)
               .kernels = kernels_,
               .mla_form = MlaForm::kAbsorbed}) {
   auto cache = KvCache::Create({.config = args.golden.config(),
-                                .mtp = MtpCache::kNone,
+                                .mtp = args.can_draft ? MtpCache::kIncluded : MtpCache::kNone,
                                 .dtype = args.cache_dtype,
                                 .num_blocks = args.num_blocks,
                                 .device = CpuDevice()});
@@ -55,7 +55,8 @@ ExecutorFixture::ExecutorFixture(const Args& args)
                                          .pool = pool_,
                                          .device = args.device,
                                          .max_step_tokens = args.max_step_tokens,
-                                         .max_samples = args.max_samples});
+                                         .max_samples = args.max_samples,
+                                         .can_draft = args.can_draft});
   CHECK(executor.ok());
   executor_ = *std::move(executor);
 }

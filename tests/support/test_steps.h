@@ -35,6 +35,7 @@ class ExecutorFixture {
     const Device& device;
     int64_t max_step_tokens;
     int64_t max_samples;
+    bool can_draft = false;
   };
   explicit ExecutorFixture(const Args& args);
 

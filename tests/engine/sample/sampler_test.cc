@@ -17,6 +17,7 @@ constexpr float kNan = std::numeric_limits<float>::quiet_NaN();
 struct History {
   std::vector<TokenId> tokens;
   int64_t num_prompt_tokens = 0;
+  std::vector<TokenId> drafts = {};
 };
 
 absl::StatusOr<SampledToken> Sample(const SamplingParams& params,
@@ -26,7 +27,9 @@ absl::StatusOr<SampledToken> Sample(const SamplingParams& params,
   SampledToken sampled = {.token = -1, .logprob = 1, .top_logprobs = {{1, 2}, {3, 4}}};
   RETURN_IF_ERROR(sampler.Sample({.params = params,
                                   .tokens = history.tokens,
+                                  .drafts = history.drafts,
                                   .num_prompt_tokens = history.num_prompt_tokens,
+                                  .num_logprobs = params.num_logprobs,
                                   .logits = logits},
                                  sampled));
   return sampled;
@@ -267,16 +270,57 @@ TEST(SamplerTest, RefusesLogitsWithoutAFiniteMaximum) {
 }
 
 TEST(SamplerTest, UniformIsUniform) {
-  double sum = 0;
-  double sum_of_squares = 0;
-  for (int64_t i = 0; i < 10000; ++i) {
-    const double u = UniformAt(42, i);
-    ASSERT_TRUE(u >= 0 && u < 1);
-    sum += u;
-    sum_of_squares += u * u;
+  for (const auto& [position_step, token_step] : {std::pair{1, 0}, {0, 1}}) {
+    double sum = 0;
+    double sum_of_squares = 0;
+    for (TokenId i = 0; i < 10000; ++i) {
+      const double u = UniformAt(42, i * position_step, i * token_step);
+      ASSERT_TRUE(u > 0 && u <= 1);
+      sum += u;
+      sum_of_squares += u * u;
+    }
+    EXPECT_NEAR(sum / 10000, 0.5, 0.015);
+    EXPECT_NEAR(sum_of_squares / 10000, 1.0 / 3, 0.015);
   }
-  EXPECT_NEAR(sum / 10000, 0.5, 0.015);
-  EXPECT_NEAR(sum_of_squares / 10000, 1.0 / 3, 0.015);
+}
+
+// A draft is a guess at a token: behind drafts the choice is that behind the same tokens.
+TEST(SamplerTest, DraftsCountAsGenerated) {
+  const std::vector<float> logits = {1, 2, 3, 2.5F, 1.5F, 2.2F};
+  SamplingParams params = {.presence_penalty = 0.3F,
+                           .frequency_penalty = 0.4F,
+                           .repetition_penalty = 1.3F,
+                           .min_tokens = 5,
+                           .ending_token_ids = {1}};
+  const std::vector<TokenId> tokens = {2, 0, 2, 3, 3, 5};
+  for (uint64_t seed = 0; seed < 200; ++seed) {
+    params.seed = seed;
+    const History known = {.tokens = tokens, .num_prompt_tokens = 2};
+    const History drafted = {.tokens = {2, 0, 2}, .num_prompt_tokens = 2, .drafts = {3, 3, 5}};
+    EXPECT_EQ(SampleToken(params, logits, drafted), SampleToken(params, logits, known));
+  }
+}
+
+// Two distributions at a distance d of each other agree at least (1 - d) / (1 + d) of the time.
+TEST(SamplerTest, CloseDistributionsMostlyChooseTheSame) {
+  const std::vector<double> draft = {0.5, 0.2, 0.2, 0.1, 0};
+  const std::vector<double> target = {0.4, 0.3, 0.1, 0.1, 0.1};
+  double distance = 0;
+  for (size_t i = 0; i < draft.size(); ++i) {
+    distance += std::abs(draft[i] - target[i]) / 2;
+  }
+  constexpr int kDraws = 20000;
+  Sampler sampler(std::ssize(draft));
+  int num_equal = 0;
+  for (int64_t position = 0; position < kDraws; ++position) {
+    num_equal += SampleAt({}, LogitsOf(draft), position, sampler) ==
+                         SampleAt({}, LogitsOf(target), position, sampler)
+                     ? 1
+                     : 0;
+  }
+  const double least = (1 - distance) / (1 + distance);
+  EXPECT_GT(num_equal, kDraws * least - kDraws * Tolerance(least));
+  EXPECT_LT(num_equal, kDraws * (1 - distance) + kDraws * Tolerance(1 - distance));
 }
 
 TEST(SamplingParamsTest, EachFieldHasItsRange) {
