@@ -133,6 +133,7 @@ void Drafter::BeginBatch(const ForwardBatch& step) {
   batch_.slots.clear();
   batch_.query_starts.assign(1, 0);
   batch_.block_tables.clear();
+  batch_.block_tables.reserve(step.block_tables.capacity());  // once, for steps still to come
   batch_.max_blocks = step.max_blocks;
   batch_sequences_.clear();
 }

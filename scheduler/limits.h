@@ -9,12 +9,19 @@
 
 namespace hadal {
 
+/// How many tokens are guessed ahead of a sequence.
+enum class DraftLength : int8_t {
+  kFixed,    // max_draft_tokens
+  kAdapted,  // as many as pay, up to that
+};
+
 /// Every bound of the scheduler, validated together and printed at start.
 struct Limits {
-  int64_t vocab_size = 129'280;            // of the model: no id reaches it
-  int64_t max_running_sequences = 64;      // sequences that share a step
-  int64_t max_step_tokens = 512;           // the token budget of a step
-  int64_t max_draft_tokens = 0;            // guessed ahead of a sequence; at most kMaxDraftTokens
+  int64_t vocab_size = 129'280;        // of the model: no id reaches it
+  int64_t max_running_sequences = 64;  // sequences that share a step
+  int64_t max_step_tokens = 512;       // the token budget of a step
+  int64_t max_draft_tokens = 0;        // guessed ahead of a sequence; at most kMaxDraftTokens
+  DraftLength draft_length = DraftLength::kFixed;
   int64_t max_requests = 1024;             // waiting and running
   int64_t max_waiting_tokens = 1'000'000;  // prompt tokens of requests that no step has begun
   int64_t max_sequence_tokens = 4096;      // prompt and continuation: the model's context

@@ -38,6 +38,7 @@ Scheduler::Scheduler(const Limits& limits)
   running_.reserve(num_running);
   preempted_.reserve(2 * num_running);
   plan_.parts.reserve(num_running);
+  candidates_.reserve(num_running);
   plan_.copies.reserve(num_running);
   events_.reserve(static_cast<size_t>(4 + limits.max_draft_tokens) * num_running);
   ended_.reserve(static_cast<size_t>(limits.max_requests));
@@ -107,7 +108,7 @@ const StepPlan& Scheduler::Plan(TimePoint now) {
   plan_.parts.clear();
   plan_.copies.clear();
   plan_.num_tokens = 0;
-  plan_.is_drafted = limits_.max_draft_tokens > 0;
+  plan_.num_drafts = 0;
   num_chunk_tokens_ = 0;
   planned_at_ = now;
   ExpireDeadlines(now);
@@ -274,24 +275,47 @@ void Scheduler::AddDrafts(Budget& budget) {
     budget.num_tokens -= part.num_drafts;
     budget.num_chunk_tokens = std::min(budget.num_chunk_tokens, budget.num_tokens);
     plan_.num_tokens += part.num_drafts;
+    plan_.num_drafts += part.num_drafts;
   }
 }
 
-// Asks for as many new ones as the next step can take if all that this one verifies come true.
+// Asks for new ones: at most as many as the next step can take if all that this one verifies come
+// true.
 void Scheduler::OrderDrafts() {
-  for (StepPlan::Part& part : plan_.parts) {
-    const LiveRequest& request = *part.sequence->request;
-    const bool parts_ways = !request.forked && request.request.num_sequences > 1;
-    if (!part.is_sampled() || parts_ways) {
-      continue;
-    }
-    const int64_t num_left = request.num_left_tokens(*part.sequence);
-    part.num_new_drafts =
-        std::clamp(num_left - 2 - part.num_drafts, int64_t{0}, limits_.max_draft_tokens);
-    while (!FindDraftBlocks(part)) {
-      --part.num_new_drafts;
+  plan_.is_drafted = limits_.max_draft_tokens > 0;
+  if (!plan_.is_drafted) {
+    return;
+  }
+  candidates_.clear();
+  for (const StepPlan::Part& part : plan_.parts) {
+    if (const int64_t most = MostNewDrafts(part); most > 0) {
+      candidates_.push_back(
+          {.history = &part.sequence->draft_history, .max_drafts = most, .num_drafts = most});
     }
   }
+  if (limits_.draft_length == DraftLength::kAdapted) {
+    draft_policy_.Choose(candidates_);
+    plan_.is_drafted = draft_policy_.is_on();
+  }
+  auto candidate = candidates_.begin();
+  for (StepPlan::Part& part : plan_.parts) {
+    if (MostNewDrafts(part) > 0) {
+      part.num_new_drafts = candidate++->num_drafts;
+      while (!FindDraftBlocks(part)) {
+        --part.num_new_drafts;
+      }
+    }
+  }
+}
+
+int64_t Scheduler::MostNewDrafts(const StepPlan::Part& part) const {
+  const LiveRequest& request = *part.sequence->request;
+  const bool parts_ways = !request.forked && request.request.num_sequences > 1;
+  if (!part.is_sampled() || parts_ways) {
+    return 0;
+  }
+  return std::min(limits_.max_draft_tokens,
+                  request.num_left_tokens(*part.sequence) - 2 - part.num_drafts);
 }
 
 // Whether there are blocks for the part's drafts, old and new; of the new ones the last has no row.

@@ -14,6 +14,7 @@
 #include "base/status.h"
 #include "engine/api/executor.h"
 #include "scheduler/block_pool.h"
+#include "scheduler/draft_policy.h"
 #include "scheduler/limits.h"
 #include "scheduler/pace.h"
 #include "scheduler/prefix_cache.h"
@@ -127,6 +128,7 @@ class Scheduler {
   void AddPart(Sequence& sequence, Budget& budget);
   void AddDrafts(Budget& budget);
   void OrderDrafts();
+  [[nodiscard]] int64_t MostNewDrafts(const StepPlan::Part& part) const;
   bool FindDraftBlocks(const StepPlan::Part& part);
   bool MakeWritable(Sequence& sequence);
   void Preempt(Sequence& sequence);
@@ -150,6 +152,7 @@ class Scheduler {
   BlockPool pool_;
   PrefixCache cache_;
   Pace pace_;
+  DraftPolicy draft_policy_;
   WaitingQueue waiting_;
   absl::flat_hash_map<RequestId, std::unique_ptr<LiveRequest>> live_;
   std::vector<std::unique_ptr<LiveRequest>> ended_;         // since ClearEvents
@@ -162,8 +165,9 @@ class Scheduler {
   StepPlan plan_;
   bool plan_is_open_ = false;
   TimePoint planned_at_{};
-  int64_t num_chunk_tokens_ = 0;  // in the plan
-  std::vector<BlockId> found_;    // Admit's
+  int64_t num_chunk_tokens_ = 0;                    // in the plan
+  std::vector<BlockId> found_;                      // Admit's
+  std::vector<DraftPolicy::Candidate> candidates_;  // OrderDrafts', of parts in their order
   std::vector<Event> events_;
   SchedulerCounts counts_;
 };

@@ -46,6 +46,15 @@ void Scheduler::Apply(const absl::Status& status, const StepOutput& output, Time
       EndStopped(request);
     }
   }
+  if (status.ok() && num_chunk_tokens_ == 0) {
+    int64_t num_new_drafts = 0;
+    for (const StepPlan::Part& part : plan_.parts) {
+      num_new_drafts += part.num_new_drafts;
+    }
+    draft_policy_.Observe({.num_tokens = plan_.num_tokens,
+                           .num_new_drafts = num_new_drafts,
+                           .time = now - planned_at_});
+  }
   if (status.ok()) {
     pace_.Observe({.num_tokens = plan_.num_tokens,
                    .num_chunk_tokens = num_chunk_tokens_,
@@ -81,6 +90,7 @@ void Scheduler::TakeTokens(const StepPlan::Part& part, std::span<const SampledTo
     ++counts_.total_drafted[i];
     counts_.total_accepted[i] += i < num_accepted ? 1 : 0;
   }
+  sequence.draft_history.Observe(part.num_drafts, static_cast<int64_t>(num_accepted));
   TakeToken(sequence, samples.front());
   const auto goes_on = [&sequence] {
     return sequence.state == SequenceState::kRunning && !sequence.stopping;

@@ -106,6 +106,7 @@ void SchedulerLoop::RunStep(const StepPlan& plan, TimePoint begin) {
   Beat(StepState::kInStep, begin);
   StepReport report;
   report.num_tokens = plan.num_tokens;
+  report.num_drafts = plan.num_drafts;
   report.num_sequences = std::ssize(plan.parts);
   BuildStepInput(plan, input_);
   report.plan_time = clock_.Now() - begin;
@@ -135,6 +136,7 @@ void SchedulerLoop::RunStep(const StepPlan& plan, TimePoint begin) {
     report.num_not_finite = std::ranges::count(output_.health, RowHealth::kNotFinite);
     report.forward_time = output_.forward_time;
     report.sample_time = output_.sample_time;
+    report.draft_time = output_.draft_time;
     report.stats = &output_.stats;
   }
   if (observe_ != nullptr) {

@@ -26,9 +26,11 @@ struct StepReport {
   Duration plan_time{};     // Plan and building the batch
   Duration forward_time{};  // StepOutput's
   Duration sample_time{};
+  Duration draft_time{};
   Duration apply_time{};
-  Duration step_time{};  // from Plan to the end of Apply
-  int64_t num_tokens = 0;
+  Duration step_time{};    // from Plan to the end of Apply
+  int64_t num_tokens = 0;  // computed
+  int64_t num_drafts = 0;  // of these
   int64_t num_sequences = 0;
   int64_t num_not_finite = 0;  // of the sequences: their numbers were not finite
   bool failed = false;

@@ -10,6 +10,7 @@
 #include "engine/api/finish_reason.h"
 #include "engine/api/sampling_params.h"
 #include "scheduler/block_pool.h"
+#include "scheduler/draft_policy.h"
 #include "scheduler/request.h"
 
 namespace hadal {
@@ -38,7 +39,8 @@ struct Sequence {
   std::vector<uint64_t> hashes;     // of the full blocks of tokens
   int64_t num_findable_blocks = 0;  // leading blocks that are in the prefix cache
   DraftTokens drafts;               // that may follow `tokens`
-  bool stopping = false;            // gets no more tokens; ends with its step, or where it forks
+  DraftHistory draft_history;
+  bool stopping = false;  // gets no more tokens; ends with its step, or where it forks
 
   [[nodiscard]] int64_t num_tokens() const { return std::ssize(tokens); }
   [[nodiscard]] int64_t num_missing_tokens() const { return num_tokens() - num_computed_tokens; }

@@ -23,6 +23,7 @@ struct StepPlan {
   std::vector<Part> parts;
   std::vector<BlockCopy> copies;  // before the step
   int64_t num_tokens = 0;         // of all parts, drafts included
+  int64_t num_drafts = 0;         // of these
   bool is_drafted = false;        // whether the MTP module runs
 
   [[nodiscard]] bool empty() const { return parts.empty(); }

@@ -35,11 +35,13 @@ struct StepPart {
 };
 
 std::vector<StepPart> StepParts(const StepTotals& steps) {
-  const Duration other = steps.total - steps.plan - steps.forward - steps.sample - steps.apply;
+  const Duration other =
+      steps.total - steps.plan - steps.forward - steps.sample - steps.draft - steps.apply;
   std::vector<StepPart> parts;
   for (const auto& [name, time] : {std::pair{"plan", steps.plan},
                                    std::pair{"forward", steps.forward},
                                    std::pair{"sample", steps.sample},
+                                   std::pair{"draft", steps.draft},
                                    std::pair{"apply", steps.apply},
                                    std::pair{"other", other},
                                    std::pair{"total", steps.total}}) {
@@ -61,6 +63,28 @@ boost::json::value ToJson(const Distribution& distribution) {
           {"p90", distribution.p90},
           {"p99", distribution.p99},
           {"max", distribution.max}};
+}
+
+// By place, as far as anything was drafted.
+using DraftCounts = std::array<int64_t, kMaxDraftTokens>;
+boost::json::array ToJson(const DraftCounts& drafted, const DraftCounts& accepted) {
+  boost::json::array places;
+  for (size_t i = 0; i < drafted.size() && drafted[i] > 0; ++i) {
+    places.push_back({{"drafted", drafted[i]}, {"accepted", accepted[i]}});
+  }
+  return places;
+}
+
+void AppendDrafts(const StepTotals& steps, std::string& text) {
+  for (size_t i = 0; i < steps.drafted.size() && steps.drafted[i] > 0; ++i) {
+    absl::StrAppendFormat(
+        &text,
+        "draft %-16d%d of %d came true (%.1f %%)\n",
+        i + 1,
+        steps.accepted[i],
+        steps.drafted[i],
+        100 * Ratio(static_cast<double>(steps.accepted[i]), static_cast<double>(steps.drafted[i])));
+  }
 }
 
 void AppendLatencies(const BenchReport& report, std::string& text) {
@@ -107,6 +131,9 @@ void StepTotals::Add(const StepReport& step) {
   plan += step.plan_time;
   forward += step.forward_time;
   sample += step.sample_time;
+  draft += step.draft_time;
+  drafted = step.counts.total_drafted;
+  accepted = step.counts.total_accepted;
   apply += step.apply_time;
   total += step.step_time;
 }
@@ -194,6 +221,7 @@ boost::json::object ToJson(const BenchReport& report) {
          Ratio(static_cast<double>(report.num_cached_tokens),
                static_cast<double>(report.num_prompt_tokens))}}},
       {"preemptions", report.steps.num_preemptions},
+      {"drafts", ToJson(report.steps.drafted, report.steps.accepted)},
       {"num_steps", report.steps.num_steps},
       {"mean_step_tokens", Ratio(static_cast<double>(report.steps.num_tokens), num_steps)},
       {"mean_step_sequences", Ratio(static_cast<double>(report.steps.num_sequences), num_steps)},
@@ -224,6 +252,7 @@ std::string Describe(const BenchReport& report) {
                                     static_cast<double>(report.num_prompt_tokens)),
                         "preemptions",
                         report.steps.num_preemptions);
+  AppendDrafts(report.steps, text);
   AppendSteps(report.steps, text);
   return text;
 }

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <optional>
 #include <span>
@@ -34,9 +35,12 @@ struct StepTotals {
   int64_t num_tokens = 0;
   int64_t num_sequences = 0;
   int64_t num_preemptions = 0;
+  std::array<int64_t, kMaxDraftTokens> drafted = {};   // tokens, by place behind the known ones
+  std::array<int64_t, kMaxDraftTokens> accepted = {};  // of these
   Duration plan{};
   Duration forward{};
   Duration sample{};
+  Duration draft{};
   Duration apply{};
   Duration total{};
 

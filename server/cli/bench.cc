@@ -16,6 +16,7 @@
 #include "server/cli/commands.h"
 #include "server/cli/exit_code.h"
 #include "server/cli/json_output.h"
+#include "server/cli/model/draft_tokens.h"
 #include "server/cli/model/loaded_model.h"
 
 namespace hadal {
@@ -85,19 +86,19 @@ absl::StatusOr<Limits> MakeLimits(const BenchOptions& options,
         options.max_step_tokens);
   }
   const int64_t wanted = options.rate.has_value() ? kOpenLoadSequences : options.concurrency;
-  const Limits limits{
-      .vocab_size = config.vocab_size,
-      .max_running_sequences = options.max_sequences > 0
-                                   ? options.max_sequences
-                                   : std::min(wanted, options.max_step_tokens),
-      .max_step_tokens = options.max_step_tokens,
-      .max_requests = workload.num_requests(),
-      .max_waiting_tokens = std::min(workload.total_prompt_tokens(), kMostWaitingTokens),
-      .max_sequence_tokens = config.max_position_embeddings,
-      .max_sequences_per_request = 1,
-      .watermark = 0,  // the default cache has room for all that can run
-      .target_step_time = std::chrono::duration_cast<Duration>(
-          std::chrono::duration<double, std::milli>(options.target_step_ms))};
+  Limits limits{.vocab_size = config.vocab_size,
+                .max_running_sequences = options.max_sequences > 0
+                                             ? options.max_sequences
+                                             : std::min(wanted, options.max_step_tokens),
+                .max_step_tokens = options.max_step_tokens,
+                .max_requests = workload.num_requests(),
+                .max_waiting_tokens = std::min(workload.total_prompt_tokens(), kMostWaitingTokens),
+                .max_sequence_tokens = config.max_position_embeddings,
+                .max_sequences_per_request = 1,
+                .watermark = 0,  // the default cache has room for all that can run
+                .target_step_time = std::chrono::duration_cast<Duration>(
+                    std::chrono::duration<double, std::milli>(options.target_step_ms))};
+  RETURN_IF_ERROR(SetDraftTokens(options.draft_tokens, config, limits));
   RETURN_IF_ERROR(ValidateLimits(limits));
   return limits;
 }
@@ -111,7 +112,7 @@ absl::StatusOr<int64_t> ChooseNumBlocks(const std::optional<CacheMemory>& memory
   ASSIGN_OR_RETURN(const int64_t available_bytes, ReadAvailableMemory("/proc/meminfo"));
   return NumCacheBlocks(
       {.config = loaded.config(),
-       .mtp = MtpCache::kNone,
+       .mtp = MtpCacheFor(limits),
        .dtype = cache_dtype,
        .memory = memory,
        .available_bytes = available_bytes,
@@ -146,6 +147,7 @@ boost::json::object Echo(const BenchOptions& options,
                               {"max_step_tokens", limits.max_step_tokens},
                               {"max_sequences", limits.max_running_sequences},
                               {"target_step_ms", options.target_step_ms},
+                              {"draft_tokens", options.draft_tokens},
                               {"threads", loaded.pool().num_threads()},
                               {"kernels", options.model.kernels}};
   if (!listed) {
@@ -177,18 +179,20 @@ absl::Status RunCommand(const BenchOptions& options) {
                    ChooseNumBlocks(options.cache_memory, *loaded, cache_dtype, limits, workload));
   ASSIGN_OR_RETURN(KvCache cache,
                    KvCache::Create({.config = loaded->config(),
-                                    .mtp = MtpCache::kNone,
+                                    .mtp = MtpCacheFor(limits),
                                     .dtype = cache_dtype,
                                     .num_blocks = limits.num_blocks,
                                     .device = CpuDevice()}));
   boost::json::object echo = Echo(options, limits, *loaded, cache, cache_dtype);
   ASSIGN_OR_RETURN(const std::unique_ptr<LocalExecutor> executor,
-                   LocalExecutor::Create({.model = loaded->model(),
-                                          .cache = std::move(cache),
-                                          .pool = loaded->pool(),
-                                          .device = CpuDevice(),
-                                          .max_step_tokens = limits.max_step_tokens,
-                                          .max_samples = limits.max_running_sequences}));
+                   LocalExecutor::Create(
+                       {.model = loaded->model(),
+                        .cache = std::move(cache),
+                        .pool = loaded->pool(),
+                        .device = CpuDevice(),
+                        .max_step_tokens = limits.max_step_tokens,
+                        .max_samples = limits.max_running_sequences * (1 + limits.max_draft_tokens),
+                        .can_draft = limits.max_draft_tokens > 0}));
 
   // 3. A short request that is not measured, then the load.
   const SteadyClock clock;

@@ -89,6 +89,7 @@ struct BenchOptions {
   int64_t max_step_tokens = 512;
   int64_t max_sequences = 0;  // 0: concurrency, or 64 with a rate
   double target_step_ms = 50;
+  std::string draft_tokens = "auto";  // or a number
   OutputFormat format = OutputFormat::kText;
 };
 

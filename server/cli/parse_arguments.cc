@@ -245,6 +245,12 @@ void AddBench(CLI::App& app, BenchOptions& options) {
                  "Prompts are cut so that a step beside running sequences takes about this long")
       ->check(NumberIn(0.1, 60'000))
       ->capture_default_str();
+  app.add_option(
+         "--draft-tokens",
+         options.draft_tokens,
+         "Tokens that the model's MTP module guesses ahead: auto (as many as pay) or 0 to 8")
+      ->check(CLI::IsMember({"auto", "0", "1", "2", "3", "4", "5", "6", "7", "8"}))
+      ->capture_default_str();
   AddJsonFlag(app, options.format);
 }
 

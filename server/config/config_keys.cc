@@ -78,6 +78,8 @@ constexpr ChoiceField Choice(std::span<const std::string_view> choices) {
           .choices = choices};
 }
 
+constexpr std::array<std::string_view, 10> kDraftTokens = {
+    "auto", "0", "1", "2", "3", "4", "5", "6", "7", "8"};
 constexpr std::array<std::string_view, 3> kCacheDTypes = {"auto", "bf16", "f32"};
 constexpr std::array<std::string_view, 2> kCacheSharing = {"tenant", "all"};
 
@@ -364,6 +366,12 @@ constexpr std::array kKeys = {
               "N",
               "Most tokens of a step",
               Integer<&C::scheduling, &C::Scheduling::max_step_tokens>(1, 65536)},
+    ConfigKey{"scheduling",
+              "draft_tokens",
+              "--draft-tokens",
+              "N",
+              "Tokens that the model's MTP module guesses ahead; auto: as many as pay",
+              Choice<&C::scheduling, &C::Scheduling::draft_tokens>(kDraftTokens)},
     ConfigKey{"scheduling",
               "max_waiting_tokens",
               "--max-waiting-tokens",

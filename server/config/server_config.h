@@ -69,6 +69,7 @@ struct ServerConfig {
     int64_t max_requests = 128;  // taken in, running or waiting; n counts n times
     int64_t max_running_sequences = 64;
     int64_t max_step_tokens = 512;
+    std::string draft_tokens = "auto";  // auto, or a number up to kMaxDraftTokens
     int64_t max_waiting_tokens = 1'000'000;
     int64_t max_in_flight_bytes = 256 << 20;  // of bodies
     double target_step_ms = 50;

@@ -96,7 +96,7 @@ void AddChange(prometheus::Counter& counter, int64_t before, int64_t now) {
 }  // namespace
 
 StepKind KindOf(const StepReport& report, int64_t num_generated) {
-  if (report.num_tokens <= report.num_sequences) {
+  if (report.num_tokens - report.num_drafts <= report.num_sequences) {
     return StepKind::kDecode;
   }
   return num_generated == 0 || report.num_sequences == 1 ? StepKind::kPrefill : StepKind::kMixed;
@@ -110,11 +110,14 @@ StepMetrics::StepMetrics(MetricRegistry& registry, const ServerMetrics::Info& in
       phase_time_{AddPhaseTime(registry, "plan"),
                   AddPhaseTime(registry, "forward"),
                   AddPhaseTime(registry, "sample"),
+                  AddPhaseTime(registry, "draft"),
                   AddPhaseTime(registry, "apply")},
       kv_blocks_{AddKvBlocks(registry, "free"),
                  AddKvBlocks(registry, "cached"),
                  AddKvBlocks(registry, "used")},
       ended_{},
+      drafted_{},
+      accepted_{},
       step_tokens_(registry.AddHistogram(
           {.name = "hadal_step_tokens", .help = "Tokens that a step computed."}, {}, kPowersOfTwo)),
       batch_size_(registry.AddHistogram(
@@ -172,9 +175,16 @@ StepMetrics::StepMetrics(MetricRegistry& registry, const ServerMetrics::Info& in
       numerical_errors_(AddCounter(registry,
                                    "hadal_numerical_errors_total",
                                    "Sequences that ended because their numbers were not finite.")) {
-  // Nothing drafts yet; dashboards may count on these all the same.
-  AddCounter(registry, "hadal_spec_drafted_tokens_total", "Tokens that were drafted.");
-  AddCounter(registry, "hadal_spec_accepted_tokens_total", "Drafted tokens that were accepted.");
+  for (size_t i = 0; i < kMaxDraftTokens; ++i) {
+    const prometheus::Labels place = {{"position", std::to_string(i + 1)}};
+    drafted_[i] = &registry.AddCounter(
+        {.name = "hadal_spec_drafted_tokens_total",
+         .help = "Drafted tokens that were verified, by their place behind the known ones."},
+        place);
+    accepted_[i] = &registry.AddCounter({.name = "hadal_spec_accepted_tokens_total",
+                                         .help = "Drafted tokens that came true, by their place."},
+                                        place);
+  }
   for (size_t i = 0; i < kNumEnds; ++i) {
     ended_[i] = AddEnded(registry, static_cast<FinishReason>(i));
   }
@@ -210,7 +220,8 @@ void StepMetrics::ObserveStep(const StepReport& report) {
   phase_time_[0]->Increment(Seconds(report.plan_time));
   phase_time_[1]->Increment(Seconds(report.forward_time));
   phase_time_[2]->Increment(Seconds(report.sample_time));
-  phase_time_[3]->Increment(Seconds(report.apply_time));
+  phase_time_[3]->Increment(Seconds(report.draft_time));
+  phase_time_[4]->Increment(Seconds(report.apply_time));
   step_tokens_.Observe(static_cast<double>(report.num_tokens));
   batch_size_.Observe(static_cast<double>(report.num_sequences));
   if (report.failed) {
@@ -251,6 +262,10 @@ void StepMetrics::AddTotals(const SchedulerCounts& counts) {
             counts.total_prompt_tokens - counts.total_cached_tokens);
   AddChange(preemptions_, last_.total_preemptions, counts.total_preemptions);
   AddChange(sampled_tokens_, last_.total_generated_tokens, counts.total_generated_tokens);
+  for (size_t i = 0; i < kMaxDraftTokens; ++i) {
+    AddChange(*drafted_[i], last_.total_drafted[i], counts.total_drafted[i]);
+    AddChange(*accepted_[i], last_.total_accepted[i], counts.total_accepted[i]);
+  }
   for (size_t i = 0; i < kNumEnds; ++i) {
     AddChange(*ended_[i], last_.total_ended[i], counts.total_ended[i]);
   }

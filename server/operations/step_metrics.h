@@ -12,7 +12,7 @@ namespace hadal {
 /// What a step was spent on, as far as its report tells.
 enum class StepKind : int8_t {
   kPrefill,  // no sequence generated, or the only one got more than one token computed
-  kDecode,   // each sequence got one token computed
+  kDecode,   // each sequence got one token computed, drafts aside
   kMixed,
 };
 
@@ -37,7 +37,7 @@ class StepMetrics {
 
  private:
   static constexpr size_t kNumKinds = 3;
-  static constexpr size_t kNumPhases = 4;       // plan, forward, sample, apply
+  static constexpr size_t kNumPhases = 5;       // plan, forward, sample, draft, apply
   static constexpr size_t kNumBlockStates = 3;  // free, cached, used
   static constexpr size_t kNumEnds = std::tuple_size_v<decltype(SchedulerCounts::total_ended)>;
 
@@ -52,6 +52,8 @@ class StepMetrics {
   std::array<prometheus::Counter*, kNumPhases> phase_time_;    //
   std::array<prometheus::Gauge*, kNumBlockStates> kv_blocks_;  //
   std::array<prometheus::Counter*, kNumEnds> ended_;           // by FinishReason
+  std::array<prometheus::Counter*, kMaxDraftTokens> drafted_;  // by place
+  std::array<prometheus::Counter*, kMaxDraftTokens> accepted_;
   prometheus::Histogram& step_tokens_;
   prometheus::Histogram& batch_size_;
   prometheus::Counter& step_failures_;

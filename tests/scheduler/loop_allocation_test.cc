@@ -30,17 +30,23 @@ Request MakeRequest(int64_t id) {
   return request;
 }
 
-TEST(LoopAllocationTest, StepsAllocateNothingAfterWarmUp) {
+// With so many draft tokens.
+class LoopAllocationTest : public testing::TestWithParam<int64_t> {};
+
+TEST_P(LoopAllocationTest, StepsAllocateNothingAfterWarmUp) {
   const Golden golden = Golden::Load("v3-bf16");
-  constexpr Limits kLimits = {.vocab_size = 200, .max_step_tokens = 128, .num_blocks = 256};
-  ExecutorFixture fixture({.golden = golden,
-                           .kernels = BestKernels(),
-                           .num_threads = 2,
-                           .cache_dtype = DType::kBf16,
-                           .num_blocks = kLimits.num_blocks,
-                           .device = CountingDevice(),
-                           .max_step_tokens = kLimits.max_step_tokens,
-                           .max_samples = kLimits.max_running_sequences});
+  const Limits limits = {
+      .vocab_size = 200, .max_step_tokens = 128, .max_draft_tokens = GetParam(), .num_blocks = 256};
+  ExecutorFixture fixture(
+      {.golden = golden,
+       .kernels = BestKernels(),
+       .num_threads = 2,
+       .cache_dtype = DType::kBf16,
+       .num_blocks = limits.num_blocks,
+       .device = CountingDevice(),
+       .max_step_tokens = limits.max_step_tokens,
+       .max_samples = limits.max_running_sequences * (1 + limits.max_draft_tokens),
+       .can_draft = limits.max_draft_tokens > 0});
   const SteadyClock clock;
   // One entry for each step in which all sequences took part, after which all went on.
   std::vector<int64_t> allocations;
@@ -54,7 +60,7 @@ TEST(LoopAllocationTest, StepsAllocateNothingAfterWarmUp) {
   std::vector<std::shared_ptr<TokenStream>> streams;
   {
     absl::StatusOr<std::unique_ptr<SchedulerLoop>> loop = SchedulerLoop::Create(
-        {.limits = kLimits, .executor = fixture.executor(), .clock = clock, .observe = observe});
+        {.limits = limits, .executor = fixture.executor(), .clock = clock, .observe = observe});
     ASSERT_TRUE(loop.ok());
     for (int64_t id = 0; id < kNumRequests; ++id) {
       auto stream = (*loop)->Submit(MakeRequest(id), nullptr);
@@ -71,6 +77,8 @@ TEST(LoopAllocationTest, StepsAllocateNothingAfterWarmUp) {
     EXPECT_GT(std::ssize(items), kMaxNewTokens);
   }
 }
+
+INSTANTIATE_TEST_SUITE_P(DraftTokens, LoopAllocationTest, testing::Values(0, 3));
 
 }  // namespace
 }  // namespace hadal

@@ -259,16 +259,20 @@ TEST_P(SameTokensTest, WithDrafts) {
   if (golden_.config().num_nextn_predict_layers == 0) {
     GTEST_SKIP() << "the model drafts nothing";
   }
-  for (const int64_t max_draft_tokens : {1, 3, 8}) {
+  for (const auto& [max_draft_tokens, draft_length] : {std::pair(1, DraftLength::kFixed),
+                                                       {3, DraftLength::kFixed},
+                                                       {8, DraftLength::kFixed},
+                                                       {4, DraftLength::kAdapted}}) {
     Start({.max_running_sequences = 16,
            .max_step_tokens = 64,
            .max_draft_tokens = max_draft_tokens,
+           .draft_length = draft_length,
            .num_blocks = 9,
            .watermark = 0,
            .min_chunk_tokens = 2},
           2);
     EXPECT_EQ(RunAll(), alone_) << max_draft_tokens;
-    EXPECT_GT(scheduler_->counts().total_drafted[static_cast<size_t>(max_draft_tokens) - 1], 0);
+    EXPECT_GT(scheduler_->counts().total_drafted[0], 0);
     EXPECT_GT(scheduler_->counts().total_preemptions, 0);
   }
 }

@@ -114,6 +114,7 @@ class Simulation {
     limits.max_running_sequences = dice_.From(1, 12);
     limits.max_step_tokens = limits.max_running_sequences + dice_.From(0, 150);
     limits.max_draft_tokens = dice_.Chance(0.5) ? 0 : dice_.From(1, kMaxDraftTokens);
+    limits.draft_length = dice_.Chance(0.5) ? DraftLength::kFixed : DraftLength::kAdapted;
     limits.max_requests = dice_.From(4, 40);
     limits.max_waiting_tokens = dice_.From(500, 5000);
     limits.max_sequence_tokens = dice_.From(64, 400);

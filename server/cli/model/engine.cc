@@ -9,6 +9,7 @@
 #include "engine/model/cache_budget.h"
 #include "engine/model/kv_cache.h"
 #include "kernels/kernel_registry.h"
+#include "server/cli/model/draft_tokens.h"
 
 namespace hadal {
 namespace {
@@ -30,6 +31,7 @@ absl::StatusOr<DType> CacheDTypeOf(const ServerConfig& config, const ModelConfig
 absl::StatusOr<int64_t> ChooseNumBlocks(const ServerConfig& config,
                                         const LoadedModel& loaded,
                                         DType cache_dtype,
+                                        MtpCache mtp,
                                         int64_t max_sequence_tokens) {
   std::optional<CacheMemory> memory;
   if (config.model.cache_memory != "auto") {
@@ -37,7 +39,7 @@ absl::StatusOr<int64_t> ChooseNumBlocks(const ServerConfig& config,
   }
   ASSIGN_OR_RETURN(const int64_t available_bytes, ReadAvailableMemory("/proc/meminfo"));
   return NumCacheBlocks({.config = loaded.config(),
-                         .mtp = MtpCache::kNone,
+                         .mtp = mtp,
                          .dtype = cache_dtype,
                          .memory = memory,
                          .available_bytes = available_bytes,
@@ -66,11 +68,13 @@ absl::StatusOr<Engine> LoadEngine(const ServerConfig& config,
   const ModelConfig& model = engine.model->config();
   const int64_t context = ContextOf(config, model);
   ASSIGN_OR_RETURN(engine.cache_dtype, CacheDTypeOf(config, model));
+  RETURN_IF_ERROR(SetDraftTokens(config.scheduling.draft_tokens, model, engine.limits));
+  const MtpCache mtp = MtpCacheFor(engine.limits);
   ASSIGN_OR_RETURN(const int64_t num_blocks,
-                   ChooseNumBlocks(config, *engine.model, engine.cache_dtype, context));
+                   ChooseNumBlocks(config, *engine.model, engine.cache_dtype, mtp, context));
   ASSIGN_OR_RETURN(KvCache cache,
                    KvCache::Create({.config = model,
-                                    .mtp = MtpCache::kNone,
+                                    .mtp = mtp,
                                     .dtype = engine.cache_dtype,
                                     .num_blocks = num_blocks,
                                     .device = CpuDevice()}));
@@ -80,10 +84,12 @@ absl::StatusOr<Engine> LoadEngine(const ServerConfig& config,
                                           .pool = engine.model->pool(),
                                           .device = CpuDevice(),
                                           .max_step_tokens = config.scheduling.max_step_tokens,
-                                          .max_samples = config.scheduling.max_running_sequences}));
-  engine.limits = {.vocab_size = model.vocab_size,
-                   .max_sequence_tokens = std::min(context, num_blocks * kBlockSize),
-                   .num_blocks = num_blocks};
+                                          .max_samples = config.scheduling.max_running_sequences *
+                                                         (1 + engine.limits.max_draft_tokens),
+                                          .can_draft = mtp == MtpCache::kIncluded}));
+  engine.limits.vocab_size = model.vocab_size;
+  engine.limits.max_sequence_tokens = std::min(context, num_blocks * kBlockSize);
+  engine.limits.num_blocks = num_blocks;
   if (engine.limits.max_sequence_tokens < context) {
     Log(LogLevel::kWarning,
         absl::StrFormat("the cache holds %d tokens: the context is cut from %d to that",

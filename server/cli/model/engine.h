@@ -17,7 +17,8 @@ struct Engine {
   std::unique_ptr<LoadedModel> model;
   std::unique_ptr<LocalExecutor> executor;
   DType cache_dtype = DType::kBf16;
-  Limits limits;  // those that depend on the model: vocab_size, max_sequence_tokens, num_blocks
+  Limits limits;  // those that depend on the model: vocab_size, max_sequence_tokens, num_blocks,
+                  // and how many tokens are drafted
 };
 
 /// Loads the weights of `checkpoint` and makes all that the configuration asks for. The errors of

@@ -30,6 +30,9 @@ TEST(StepKindTest, ItIsReadFromTokensAndSequences) {
   EXPECT_EQ(KindOf(report, 4), StepKind::kDecode);
   report.num_tokens = 5;
   EXPECT_EQ(KindOf(report, 4), StepKind::kMixed);
+  report.num_drafts = 1;
+  EXPECT_EQ(KindOf(report, 5), StepKind::kDecode);
+  report.num_drafts = 0;
   EXPECT_EQ(KindOf(report, 0), StepKind::kPrefill);
   report.num_sequences = 1;
   EXPECT_EQ(KindOf(report, 1), StepKind::kPrefill);
@@ -42,6 +45,7 @@ TEST_F(StepMetricsTest, AStepIsObservedByItsKind) {
   report.plan_time = milliseconds(1);
   report.forward_time = milliseconds(20);
   report.sample_time = milliseconds(3);
+  report.draft_time = milliseconds(5);
   report.apply_time = milliseconds(2);
   report.step_time = milliseconds(26);
   metrics_.ObserveStep(report);
@@ -57,6 +61,7 @@ TEST_F(StepMetricsTest, AStepIsObservedByItsKind) {
   EXPECT_DOUBLE_EQ(Value("hadal_step_phase_seconds_total", {{"phase", "plan"}}), 0.002);
   EXPECT_DOUBLE_EQ(Value("hadal_step_phase_seconds_total", {{"phase", "forward"}}), 0.04);
   EXPECT_DOUBLE_EQ(Value("hadal_step_phase_seconds_total", {{"phase", "sample"}}), 0.006);
+  EXPECT_DOUBLE_EQ(Value("hadal_step_phase_seconds_total", {{"phase", "draft"}}), 0.01);
   EXPECT_DOUBLE_EQ(Value("hadal_step_phase_seconds_total", {{"phase", "apply"}}), 0.004);
   EXPECT_EQ(Value("hadal_step_tokens_sum", {}), 101);
   EXPECT_EQ(Value("hadal_batch_size_sum", {}), 2);
@@ -122,8 +127,22 @@ TEST_F(StepMetricsTest, StatsAddUp) {
   EXPECT_EQ(Value("hadal_step_active_parameters_ratio_count", {}), 1) << "unknown is not zero";
   EXPECT_EQ(Value("hadal_step_attended_tokens_ratio_sum", {}), 0.5);
   EXPECT_EQ(Value("hadal_step_attended_tokens_ratio_count", {}), 1);
-  EXPECT_EQ(Value("hadal_spec_drafted_tokens_total", {}), 0);
+  EXPECT_EQ(Value("hadal_spec_drafted_tokens_total", {{"position", "8"}}), 0);
   EXPECT_EQ(Value("hadal_numerical_errors_total", {}), 1);
+}
+
+TEST_F(StepMetricsTest, DraftsAreCountedByTheirPlace) {
+  StepReport report;
+  report.counts.total_drafted = {7, 5};
+  report.counts.total_accepted = {6, 2};
+  metrics_.ObserveStep(report);
+  report.counts.total_drafted[1] = 6;
+  metrics_.ObserveStep(report);
+  EXPECT_EQ(Value("hadal_spec_drafted_tokens_total", {{"position", "1"}}), 7);
+  EXPECT_EQ(Value("hadal_spec_drafted_tokens_total", {{"position", "2"}}), 6);
+  EXPECT_EQ(Value("hadal_spec_accepted_tokens_total", {{"position", "1"}}), 6);
+  EXPECT_EQ(Value("hadal_spec_accepted_tokens_total", {{"position", "2"}}), 2);
+  EXPECT_EQ(Value("hadal_spec_accepted_tokens_total", {{"position", "3"}}), 0);
 }
 
 TEST_F(StepMetricsTest, IdleGaugesAreThoseOfTheMoment) {
