@@ -37,6 +37,7 @@ struct Event {
   LiveRequest* request;
   int32_t sequence = 0;
   const SampledToken* token = nullptr;  // borrowed from the StepOutput
+  TokenOrigin origin = TokenOrigin::kSampled;
   FinishReason reason = FinishReason::kStop;
 };
 
@@ -139,7 +140,7 @@ class Scheduler {
   void TakeTokens(const StepPlan::Part& part, std::span<const SampledToken> samples);
   void KeepFullBlocks(Sequence& sequence);
   void Fork(LiveRequest& request);
-  void TakeToken(Sequence& sequence, const SampledToken& token);
+  void TakeToken(Sequence& sequence, const SampledToken& token, TokenOrigin origin);
 
   void StartRunning(Sequence& sequence);
   void StopRunning(Sequence& sequence);

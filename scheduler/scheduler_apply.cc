@@ -76,7 +76,7 @@ void Scheduler::ApplyPart(const StepPlan::Part& part, std::span<const SampledTok
   }
   Fork(request);
   for (size_t i = 0; i < samples.size(); ++i) {
-    TakeToken(request.sequences[i], samples[i]);
+    TakeToken(request.sequences[i], samples[i], TokenOrigin::kSampled);
   }
 }
 
@@ -91,14 +91,14 @@ void Scheduler::TakeTokens(const StepPlan::Part& part, std::span<const SampledTo
     counts_.total_accepted[i] += i < num_accepted ? 1 : 0;
   }
   sequence.draft_history.Observe(part.num_drafts, static_cast<int64_t>(num_accepted));
-  TakeToken(sequence, samples.front());
+  TakeToken(sequence, samples.front(), TokenOrigin::kSampled);
   const auto goes_on = [&sequence] {
     return sequence.state == SequenceState::kRunning && !sequence.stopping;
   };
   for (size_t i = 1; i <= num_accepted && goes_on(); ++i) {
     ++sequence.num_computed_tokens;
     KeepFullBlocks(sequence);
-    TakeToken(sequence, samples[i]);
+    TakeToken(sequence, samples[i], TokenOrigin::kDraft);
   }
 }
 
@@ -147,7 +147,7 @@ void Scheduler::Fork(LiveRequest& request) {
 }
 
 // A sequence that is stopping gets no more tokens: Apply ends it.
-void Scheduler::TakeToken(Sequence& sequence, const SampledToken& sampled) {
+void Scheduler::TakeToken(Sequence& sequence, const SampledToken& sampled, TokenOrigin origin) {
   if (sequence.stopping) {
     return;
   }
@@ -158,7 +158,8 @@ void Scheduler::TakeToken(Sequence& sequence, const SampledToken& sampled) {
   events_.push_back({.kind = Event::Kind::kToken,
                      .request = &request,
                      .sequence = sequence.index,
-                     .token = &sampled});
+                     .token = &sampled,
+                     .origin = origin});
   if (std::find(stops.begin(), stops.end(), sampled.token) != stops.end()) {
     EndSequence(sequence, FinishReason::kStop);
   } else if (sequence.num_tokens() - request.num_prompt_tokens() ==

@@ -199,7 +199,7 @@ void SchedulerLoop::Deliver(const Event& event) {
       stream.Admit(event.request->cache);
       return;
     case Event::Kind::kToken:
-      stream.Write(event.sequence, *event.token);
+      stream.Write(event.sequence, *event.token, event.origin);
       return;
     case Event::Kind::kSequenceEnded:
       stream.EndSequence(event.sequence, event.reason);

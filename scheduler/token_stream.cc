@@ -42,7 +42,7 @@ void TokenStream::Admit(const CacheReport& report) {
   }
 }
 
-void TokenStream::Write(int32_t sequence, const SampledToken& token) {
+void TokenStream::Write(int32_t sequence, const SampledToken& token, TokenOrigin origin) {
   bool is_news = false;
   {
     const absl::MutexLock lock(&mutex_);
@@ -50,8 +50,11 @@ void TokenStream::Write(int32_t sequence, const SampledToken& token) {
     CHECK_NE(num_tokens_[sequence], kEnded);
     CHECK_LT(num_tokens_[sequence], max_new_tokens_);
     ++num_tokens_[sequence];
-    records_.push_back(
-        {token.token, sequence, std::nullopt, CheckedCast<int32_t>(token.top_logprobs.size())});
+    records_.push_back({.token = token.token,
+                        .sequence = sequence,
+                        .end = std::nullopt,
+                        .num_top_logprobs = CheckedCast<int32_t>(token.top_logprobs.size()),
+                        .origin = origin});
     if (num_logprobs_ >= 0) {
       CHECK_LE(std::ssize(token.top_logprobs), num_logprobs_);
       logprobs_.push_back(token.logprob);
@@ -73,7 +76,7 @@ void TokenStream::EndSequence(int32_t sequence, FinishReason reason) {
     CHECK_NE(num_tokens_[sequence], kEnded);
     num_tokens_[sequence] = kEnded;
     ++num_ended_;
-    records_.push_back({TokenId{0}, sequence, reason, 0});
+    records_.push_back({.token = 0, .sequence = sequence, .end = reason});
     is_news = AnnounceLocked();
   }
   if (is_news) {
@@ -119,6 +122,7 @@ bool TokenStream::AnnounceLocked() {
 void TokenStream::AppendItemLocked(const Record& record, std::vector<Item>& items) {
   Item item = {.sequence = record.sequence,
                .token = record.token,
+               .origin = record.origin,
                .logprob = 0,
                .top_logprobs = {},
                .end = record.end};

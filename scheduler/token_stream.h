@@ -53,7 +53,7 @@ class TokenStream {
   void Admit(const CacheReport& report);
 
   /// A sequence's next token. REQUIRES: its log-probabilities are there if they were asked for.
-  void Write(int32_t sequence, const SampledToken& token);
+  void Write(int32_t sequence, const SampledToken& token, TokenOrigin origin);
   void EndSequence(int32_t sequence, FinishReason reason);
   void End();
 
@@ -61,6 +61,7 @@ class TokenStream {
   struct Item {
     int32_t sequence = 0;
     TokenId token = 0;  // void when `end` is set
+    TokenOrigin origin = TokenOrigin::kSampled;
     float logprob = 0;  // when asked for
     std::span<const TokenLogprob> top_logprobs =
         {};  // when asked for; valid while the stream lives
@@ -81,7 +82,8 @@ class TokenStream {
     TokenId token;
     int32_t sequence;
     std::optional<FinishReason> end;
-    int32_t num_top_logprobs;
+    int32_t num_top_logprobs = 0;
+    TokenOrigin origin = TokenOrigin::kSampled;
   };
 
   [[nodiscard]] bool HasNewsLocked() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <cstdint>
 #include <vector>
 
 #include "base/token_id.h"
@@ -8,6 +9,12 @@ namespace hadal {
 
 /// Where there is none.
 inline constexpr TokenId kNoToken = -1;
+
+/// How a token came to be chosen in its step.
+enum class TokenOrigin : int8_t {
+  kSampled,  // behind known tokens
+  kDraft,    // behind a draft that came true: it took no step of its own
+};
 
 /// A token and the natural logarithm of its probability.
 struct TokenLogprob {

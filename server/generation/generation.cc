@@ -196,6 +196,7 @@ void Generation::TakeToken(const TokenStream::Item& item, ChoiceDelta& delta) {
   }
   ++num_new_tokens_[static_cast<size_t>(item.sequence)];
   ++usage_.completion_tokens;
+  usage_.drafted_tokens += item.origin == TokenOrigin::kDraft ? 1 : 0;
   usage_.reasoning_tokens += choice.phase() == AnswerPhase::kReasoning ? 1 : 0;
   context_.metrics.CountTokens(choice.phase(), 1);
 }

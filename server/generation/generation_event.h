@@ -37,6 +37,7 @@ struct Usage {
   int64_t prompt_tokens = 0;
   int64_t completion_tokens = 0;  // of all choices
   int64_t reasoning_tokens = 0;   // of these
+  int64_t drafted_tokens = 0;     // of completion_tokens, those that took no step of their own
   CacheReport cache;              // of prompt_tokens, cache.cached_tokens were in the prefix cache
 };
 

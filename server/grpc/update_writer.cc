@@ -85,6 +85,7 @@ void UpdateWriter::SetUsage(const Usage& usage, v1::AnswerUpdate& update) {
   message.set_cached_tokens(usage.cache.cached_tokens);
   message.set_completion_tokens(usage.completion_tokens);
   message.set_reasoning_tokens(usage.reasoning_tokens);
+  message.set_drafted_tokens(usage.drafted_tokens);
 }
 
 }  // namespace hadal

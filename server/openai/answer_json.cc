@@ -49,6 +49,7 @@ void AppendUsage(const Usage& usage, std::string& json) {
   append(R"(,"total_tokens":)", usage.prompt_tokens + usage.completion_tokens);
   append(R"(,"prompt_tokens_details":{"cached_tokens":)", usage.cache.cached_tokens);
   append(R"(},"completion_tokens_details":{"reasoning_tokens":)", usage.reasoning_tokens);
+  append(R"(,"accepted_prediction_tokens":)", usage.drafted_tokens);
   append(R"(},"prompt_cache_hit_tokens":)", usage.cache.cached_tokens);
   append(R"(,"prompt_cache_miss_tokens":)", usage.prompt_tokens - usage.cache.cached_tokens);
   json.append(R"(,"prompt_cache_miss":{"reason":)");

@@ -104,6 +104,7 @@ Usage AnswerPump::usage() const {
     sum.prompt_tokens += usage.prompt_tokens;
     sum.completion_tokens += usage.completion_tokens;
     sum.reasoning_tokens += usage.reasoning_tokens;
+    sum.drafted_tokens += usage.drafted_tokens;
     sum.cache.cached_tokens += usage.cache.cached_tokens;
   }
   return sum;

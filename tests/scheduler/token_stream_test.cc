@@ -28,12 +28,13 @@ SampledToken Token(TokenId token) {
 TEST(TokenStreamTest, WhatIsWrittenIsReadOnceAndInOrder) {
   TokenStream stream(MakeRequest(2, 3), nullptr);
   std::vector<Item> items;
-  stream.Write(0, Token(10));
-  stream.Write(1, Token(20));
+  stream.Write(0, Token(10), TokenOrigin::kSampled);
+  stream.Write(1, Token(20), TokenOrigin::kSampled);
   EXPECT_TRUE(stream.Read(absl::ZeroDuration(), items));
   ASSERT_EQ(items.size(), 2U);
   EXPECT_EQ(items[0].sequence, 0);
   EXPECT_EQ(items[0].token, 10);
+  EXPECT_EQ(items[0].origin, TokenOrigin::kSampled);
   EXPECT_FALSE(items[0].end.has_value());
   EXPECT_TRUE(items[0].top_logprobs.empty());
   EXPECT_EQ(items[1].sequence, 1);
@@ -44,12 +45,13 @@ TEST(TokenStreamTest, WhatIsWrittenIsReadOnceAndInOrder) {
   EXPECT_TRUE(items.empty());
 
   stream.EndSequence(0, FinishReason::kStop);
-  stream.Write(1, Token(21));
+  stream.Write(1, Token(21), TokenOrigin::kDraft);
   stream.EndSequence(1, FinishReason::kLength);
   EXPECT_TRUE(stream.Read(absl::ZeroDuration(), items));
   ASSERT_EQ(items.size(), 3U);
   EXPECT_EQ(items[0].end, FinishReason::kStop);
   EXPECT_EQ(items[1].token, 21);
+  EXPECT_EQ(items[1].origin, TokenOrigin::kDraft);
   EXPECT_EQ(items[2].sequence, 1);
   EXPECT_EQ(items[2].end, FinishReason::kLength);
 
@@ -61,7 +63,7 @@ TEST(TokenStreamTest, WhatIsWrittenIsReadOnceAndInOrder) {
 
 TEST(TokenStreamTest, TheLastItemsMayComeTogetherWithTheEnd) {
   TokenStream stream(MakeRequest(1, 1), nullptr);
-  stream.Write(0, Token(5));
+  stream.Write(0, Token(5), TokenOrigin::kSampled);
   stream.EndSequence(0, FinishReason::kLength);
   stream.End();
   std::vector<Item> items;
@@ -81,7 +83,7 @@ TEST(TokenStreamTest, LogprobsStayWhereTheyAre) {
     if (i % 3 == 0) {
       token.top_logprobs.resize(1);  // no other token is possible
     }
-    stream.Write(0, token);
+    stream.Write(0, token, TokenOrigin::kSampled);
     EXPECT_TRUE(stream.Read(absl::ZeroDuration(), items));
   }
   ASSERT_EQ(items.size(), 100U);
@@ -100,7 +102,7 @@ TEST(TokenStreamTest, ZeroLogprobsAreThoseOfTheTokenItself) {
   TokenStream stream(request, nullptr);
   SampledToken token = Token(3);
   token.logprob = -0.5F;
-  stream.Write(0, token);
+  stream.Write(0, token, TokenOrigin::kSampled);
   std::vector<Item> items;
   EXPECT_TRUE(stream.Read(absl::ZeroDuration(), items));
   EXPECT_EQ(items[0].logprob, -0.5F);
@@ -127,12 +129,12 @@ TEST(TokenStreamTest, TheListenerIsCalledOnceUntilAllIsRead) {
   int32_t num_calls = 0;
   TokenStream stream(MakeRequest(1, 4), [&num_calls](TokenStream&) { ++num_calls; });
   EXPECT_EQ(num_calls, 0);
-  stream.Write(0, Token(1));
-  stream.Write(0, Token(2));
+  stream.Write(0, Token(1), TokenOrigin::kSampled);
+  stream.Write(0, Token(2), TokenOrigin::kDraft);
   EXPECT_EQ(num_calls, 1);
   std::vector<Item> items;
   EXPECT_TRUE(stream.Read(absl::ZeroDuration(), items));
-  stream.Write(0, Token(3));
+  stream.Write(0, Token(3), TokenOrigin::kSampled);
   EXPECT_EQ(num_calls, 2);
   EXPECT_TRUE(stream.Read(absl::ZeroDuration(), items));
   stream.EndSequence(0, FinishReason::kStop);
@@ -148,7 +150,7 @@ TEST(TokenStreamTest, TheListenerIsToldOfAdmission) {
   TokenStream stream(MakeRequest(1, 1), [&num_calls](TokenStream&) { ++num_calls; });
   stream.Admit({.cached_tokens = 64});
   EXPECT_EQ(num_calls, 1);
-  stream.Write(0, Token(1));
+  stream.Write(0, Token(1), TokenOrigin::kSampled);
   EXPECT_EQ(num_calls, 2) << "also when nothing was read on admission";
 }
 
@@ -158,8 +160,8 @@ TEST(TokenStreamTest, TheListenerMayReadInPlace) {
   TokenStream stream(MakeRequest(1, 2), [&items, &more](TokenStream& self) {
     more = self.Read(absl::ZeroDuration(), items);
   });
-  stream.Write(0, Token(1));
-  stream.Write(0, Token(2));
+  stream.Write(0, Token(1), TokenOrigin::kSampled);
+  stream.Write(0, Token(2), TokenOrigin::kSampled);
   stream.EndSequence(0, FinishReason::kLength);
   EXPECT_EQ(items.size(), 3U);
   EXPECT_TRUE(more);
@@ -189,7 +191,7 @@ TEST_P(TokenStreamThreadsTest, NothingIsLostBetweenWriterAndReader) {
     for (int32_t i = 0; i < kNumTokens; ++i) {
       token.token = i;
       token.top_logprobs[0].token = i;
-      stream.Write(0, token);
+      stream.Write(0, token, TokenOrigin::kSampled);
     }
     stream.EndSequence(0, FinishReason::kLength);
     stream.End();
@@ -217,13 +219,13 @@ INSTANTIATE_TEST_SUITE_P(Readers, TokenStreamThreadsTest, testing::Bool());
 
 TEST(TokenStreamDeathTest, BrokenOrderIsFound) {
   TokenStream stream(MakeRequest(2, 1), nullptr);
-  stream.Write(0, Token(1));
-  EXPECT_DEATH(stream.Write(0, Token(2)), "max_new_tokens_");
-  EXPECT_DEATH(stream.Write(2, Token(2)), "num_sequences_");
+  stream.Write(0, Token(1), TokenOrigin::kSampled);
+  EXPECT_DEATH(stream.Write(0, Token(2), TokenOrigin::kSampled), "max_new_tokens_");
+  EXPECT_DEATH(stream.Write(2, Token(2), TokenOrigin::kSampled), "num_sequences_");
   EXPECT_DEATH(stream.Admit({}), "records_.empty");
   stream.EndSequence(0, FinishReason::kStop);
   EXPECT_DEATH(stream.EndSequence(0, FinishReason::kStop), "kEnded");
-  EXPECT_DEATH(stream.Write(0, Token(2)), "kEnded");
+  EXPECT_DEATH(stream.Write(0, Token(2), TokenOrigin::kSampled), "kEnded");
   EXPECT_DEATH(stream.End(), "num_ended_");
   stream.EndSequence(1, FinishReason::kStop);
   stream.End();
@@ -236,7 +238,7 @@ TEST(TokenStreamDeathTest, MoreLogprobsThanWereAskedForHaveNoRoom) {
   TokenStream stream(request, nullptr);
   SampledToken token = Token(1);
   token.top_logprobs.resize(2);
-  EXPECT_DEATH(stream.Write(0, token), "top_logprobs");
+  EXPECT_DEATH(stream.Write(0, token, TokenOrigin::kSampled), "top_logprobs");
 }
 
 }  // namespace

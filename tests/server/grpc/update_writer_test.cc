@@ -77,12 +77,17 @@ TEST(UpdateWriterTest, WritesLogprobsWithBytesThatAreNoText) {
 
 TEST(UpdateWriterTest, WritesUsage) {
   v1::AnswerUpdate update;
-  Usage usage = {.prompt_tokens = 1, .completion_tokens = 2, .reasoning_tokens = 3, .cache = {}};
+  Usage usage = {.prompt_tokens = 1,
+                 .completion_tokens = 2,
+                 .reasoning_tokens = 3,
+                 .drafted_tokens = 1,
+                 .cache = {}};
   usage.cache.cached_tokens = 4;
   UpdateWriter::SetUsage(usage, update);
   EXPECT_EQ(update.usage().prompt_tokens(), 1);
   EXPECT_EQ(update.usage().completion_tokens(), 2);
   EXPECT_EQ(update.usage().reasoning_tokens(), 3);
+  EXPECT_EQ(update.usage().drafted_tokens(), 1);
   EXPECT_EQ(update.usage().cached_tokens(), 4);
 }
 
