@@ -223,7 +223,8 @@ Usage TestUsage() {
 
 constexpr std::string_view kUsage = R"({"prompt_tokens": 100, "completion_tokens": 20,
     "total_tokens": 120, "prompt_tokens_details": {"cached_tokens": 64},
-    "completion_tokens_details": {"reasoning_tokens": 7, "accepted_prediction_tokens": 5}, "prompt_cache_hit_tokens": 64,
+    "completion_tokens_details": {"reasoning_tokens": 7, "accepted_prediction_tokens": 5},
+    "prompt_cache_hit_tokens": 64,
     "prompt_cache_miss_tokens": 36, "prompt_cache_miss": {"reason": "diverged", "position": 64}})";
 
 TEST(ChatCompletionTest, HasEveryKeyOfTheApi) {

@@ -45,7 +45,8 @@ TEST(ChunkFrameTest, UsageIsNullUntilTheLastChunk) {
       "created": 1700000000, "model": "m", "system_fingerprint": "fp", "choices": [],
       "usage": {"prompt_tokens": 3, "completion_tokens": 1, "total_tokens": 4,
         "prompt_tokens_details": {"cached_tokens": 0},
-        "completion_tokens_details": {"reasoning_tokens": 0, "accepted_prediction_tokens": 0}, "prompt_cache_hit_tokens": 0,
+        "completion_tokens_details": {"reasoning_tokens": 0, "accepted_prediction_tokens": 0},
+        "prompt_cache_hit_tokens": 0,
         "prompt_cache_miss_tokens": 3,
         "prompt_cache_miss": {"reason": "never_seen", "position": 0}}})"));
   EXPECT_EQ(events[4], "[DONE]");
