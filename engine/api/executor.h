@@ -81,10 +81,10 @@ struct StepOutput {
   std::vector<RowHealth> health;      // [batch.num_sequences()]
   std::vector<SampledToken> samples;  // [input.samples.size()]; kNoToken where health is
                                       // kNotFinite, and behind drafts whose numbers are not finite
-  std::vector<DraftTokens> drafts;  // [input.drafts.size()]; as many as were asked for, or fewer
-  Duration forward_time{};          // copies, layers and norms
-  Duration sample_time{};           // logits and sampling
-  Duration draft_time{};            // the MTP module, its logits and sampling
+  std::vector<DraftTokens> drafts;    // [input.drafts.size()]; as many as were asked for, or fewer
+  Duration forward_time{};            // copies, layers and norms
+  Duration sample_time{};             // logits and sampling
+  Duration draft_time{};              // the MTP module, its logits and sampling
   StepStats stats;
 };
 
