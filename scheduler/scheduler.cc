@@ -228,6 +228,7 @@ bool Scheduler::Admit(Sequence& sequence, Budget& budget) {
     Remove(sequence, preempted_);
   } else {
     waiting_.Pop(request);
+    sequence.draft_history = draft_history_;
     request.cache = {.cached_tokens = match.num_blocks * kBlockSize,
                      .miss = match.miss,
                      .position = match.position};

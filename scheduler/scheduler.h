@@ -154,6 +154,7 @@ class Scheduler {
   PrefixCache cache_;
   Pace pace_;
   DraftPolicy draft_policy_;
+  DraftHistory draft_history_;  // of all sequences: what a new one begins with
   WaitingQueue waiting_;
   absl::flat_hash_map<RequestId, std::unique_ptr<LiveRequest>> live_;
   std::vector<std::unique_ptr<LiveRequest>> ended_;         // since ClearEvents

@@ -31,9 +31,7 @@ void Scheduler::Apply(const absl::Status& status, const StepOutput& output, Time
       ApplyPart(part,
                 std::span(output.samples)
                     .subspan(static_cast<size_t>(first_sample), static_cast<size_t>(num_samples)));
-      if (plan_.is_drafted) {
-        part.sequence->drafts = output.drafts[i];
-      }
+      part.sequence->drafts = plan_.is_drafted ? output.drafts[i] : DraftTokens();
     }
     first_sample += num_samples;
   }
@@ -91,6 +89,7 @@ void Scheduler::TakeTokens(const StepPlan::Part& part, std::span<const SampledTo
     counts_.total_accepted[i] += i < num_accepted ? 1 : 0;
   }
   sequence.draft_history.Observe(part.num_drafts, static_cast<int64_t>(num_accepted));
+  draft_history_.Observe(part.num_drafts, static_cast<int64_t>(num_accepted));
   TakeToken(sequence, samples.front(), TokenOrigin::kSampled);
   const auto goes_on = [&sequence] {
     return sequence.state == SequenceState::kRunning && !sequence.stopping;
@@ -139,6 +138,7 @@ void Scheduler::Fork(LiveRequest& request) {
     sequence.blocks.assign(leader.blocks.begin(), leader.blocks.end());
     sequence.num_computed_tokens = leader.num_computed_tokens;
     sequence.num_findable_blocks = leader.num_findable_blocks;
+    sequence.draft_history = leader.draft_history;
     for (const BlockId block : sequence.blocks) {
       pool_.AddRef(block);
     }
