@@ -8,7 +8,7 @@ import pytest
 
 SMALL = ["bench", "--prompts", 8, "--prompt-tokens", 40, "--output-tokens", 8]
 LATENCIES = ("queue_time_ms", "ttft_ms", "inter_token_latency_ms", "e2e_latency_ms")
-PARTS = ("plan", "forward", "sample", "apply", "other")
+PARTS = ("plan", "forward", "sample", "draft", "apply", "other")
 
 
 def test_runs_without_a_model_and_counts_what_was_asked_for(hadal):
@@ -82,7 +82,19 @@ def test_a_real_checkpoint(hadal, tiny):
     assert pathlib.Path(report["configuration"]["model"]) == tiny
 
 
+@pytest.mark.parametrize("draft_tokens, num_places", [("0", 0), ("1", 1), ("3", 3)])
+def test_drafts_are_counted_by_place(hadal, tiny, draft_tokens, num_places):
+    report = hadal.json(*SMALL, "--model", tiny, "--draft-tokens", draft_tokens)
+    assert report["num_output_tokens"] == 8 * 8
+    assert report["configuration"]["draft_tokens"] == draft_tokens
+    assert len(report["drafts"]) == num_places
+    for place in report["drafts"]:
+        assert 0 <= place["accepted"] <= place["drafted"] and place["drafted"] > 0
+
+
 @pytest.mark.parametrize("flags, words", [
+    (["--draft-tokens", 9], "--draft-tokens"),
+    (["--draft-tokens", 1], "MTP"),
     (["--prompts", 0], "--prompts"),
     (["--prompt-tokens", -1], "--prompt-tokens"),
     (["--output-tokens", 0], "--output-tokens"),

@@ -251,7 +251,7 @@ def test_labels_are_of_closed_sets(server):
             values[label].add(value)
     assert names <= {"model", "route", "code", "finish_reason", "reason", "phase", "state", "kind",
                      "source", "le", "version", "dtype", "block_size", "num_blocks", "layer",
-                     "expert", "op", "implementation"}, names
+                     "expert", "op", "implementation", "position"}, names
     assert values["model"] == {"sim"}
     assert values["code"] <= {"200", "204", "other", *(str(code) for code in range(400, 506))}
 
