@@ -26,6 +26,7 @@ from train_demo.wordnet import Word, common_words, read_words
 HELDOUT_PERCENT = 2
 _LEAST_CHARACTERS = 80
 _MOST_CHARACTERS = 6000
+_PRESET = 6
 _WORD_COUNT = 2  # least count of a word of words.json.xz
 _DOC = Path("/usr/share/doc")
 
@@ -160,10 +161,10 @@ def is_heldout(text: str) -> bool:
     return int(hashlib.sha256(text.encode()).hexdigest()[:8], 16) % 100 < HELDOUT_PERCENT
 
 
-def write_lines(path: Path, documents: list[dict]) -> int:
-    """Writes compressed JSON lines; returns the bytes of their text."""
+def write_lines(path: Path, documents: list[dict], preset: int) -> int:
+    """Writes JSON lines, compressed by xz's preset; returns the bytes of their text."""
     lines = "".join(json.dumps(d, ensure_ascii=False) + "\n" for d in documents)
-    path.write_bytes(lzma.compress(lines.encode(), preset=6))
+    path.write_bytes(lzma.compress(lines.encode(), preset=preset))
     return len(lines.encode())
 
 
@@ -190,9 +191,9 @@ def main() -> None:
             raise SystemExit(f"corpus: apt-get install {source.package}")
         texts = list(dict.fromkeys(filter(None, map(clean, source.read()))))
         path = out / f"{source.name}.jsonl.xz"
-        size = write_lines(path, [{"text": t} for t in texts if not is_heldout(t)])
+        size = write_lines(path, [{"text": t} for t in texts if not is_heldout(t)], _PRESET)
         heldout = out / f"{source.name}.heldout.jsonl.xz"
-        write_lines(heldout, [{"text": t} for t in texts if is_heldout(t)])
+        write_lines(heldout, [{"text": t} for t in texts if is_heldout(t)], _PRESET)
         print(f"{source.name:12}{source.package:20}{len(texts):10}{size:12}"
               f"{path.stat().st_size:10}  {source.licence}; {source.copyright_file()}")
     words = [dataclasses.asdict(w) for w in common_words(list(read_words()), _WORD_COUNT)]

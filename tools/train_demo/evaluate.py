@@ -144,6 +144,7 @@ def main() -> None:
     parser.add_argument("--max-tokens", type=int, default=200)
     parser.add_argument("--write", action="store_true")
     args = parser.parse_args()
+    torch.set_float32_matmul_precision("high")
     model = load_model(args.model).to(args.device)
     tokenizer = tokenizers.load(args.model)
     encoder = SegmentEncoder(tokenizer)

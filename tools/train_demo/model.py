@@ -139,6 +139,8 @@ class Body(nn.Module):
 class DemoModel(nn.Module):
     """The whole model. REQUIRES: q_lora_rank, one MTP layer, no tied embeddings."""
 
+    frequencies: Tensor
+
     def __init__(self, config: Config) -> None:
         super().__init__()
         if config["num_nextn_predict_layers"] != 1 or config["tie_word_embeddings"]:
@@ -146,6 +148,8 @@ class DemoModel(nn.Module):
         self.config = config
         self.model = Body(config)
         self.lm_head = nn.Linear(config["hidden_size"], config["vocab_size"], bias=False)
+        frequencies = torch.tensor(rope_frequencies(config).frequencies)
+        self.register_buffer("frequencies", frequencies, persistent=False)
 
     @property
     def mtp(self) -> MtpLayer:
@@ -171,8 +175,8 @@ class DemoModel(nn.Module):
 
     def rotations(self, tokens: int, device: torch.device) -> tuple[Tensor, Tensor]:
         """cos and sin of positions 0 .. tokens - 1."""
-        frequencies = torch.tensor(rope_frequencies(self.config).frequencies, device=device)
-        angles = torch.arange(tokens, device=device, dtype=torch.float32)[:, None] * frequencies
+        positions = torch.arange(tokens, device=device, dtype=torch.float32)
+        angles = positions[:, None] * self.frequencies
         return angles.cos(), angles.sin()
 
     def hidden(self, ids: Tensor) -> tuple[Tensor, list[Tensor]]:

@@ -35,6 +35,8 @@ _WORDS = (
     "|\\s*[\r\n]+|\\s+(?!\\S)|\\s+"
 )
 _FREE_TEXT_SAMPLES = 60_000
+_TECHNICAL_SAMPLES = 1_000  # else their words would crowd out simple ones
+_TECHNICAL = ("python", "postgresql", "bible")
 _TASK_SAMPLES = 40_000
 
 
@@ -103,11 +105,12 @@ class SegmentEncoder:
         encoded = iter(self._tokenizer.encode_batch_fast(texts, add_special_tokens=False))
         arrays = []
         for sample in samples:
-            ids: list[int] = []
+            parts = []
             for segment in sample:
                 own = [self._ids[segment.text]] if segment.is_token else next(encoded).ids
-                ids += own if segment.learn else [i | NOT_LEARNED for i in own]
-            arrays.append(np.array(ids, np.uint16))
+                mark = np.uint16(0 if segment.learn else NOT_LEARNED)
+                parts.append(np.array(own, np.uint16) | mark)
+            arrays.append(np.concatenate(parts))
         return arrays
 
     def prompt(self, conversation: Conversation) -> list[int]:
@@ -124,7 +127,9 @@ def training_texts(folder: Path, seed: int = 0) -> Iterator[str]:
     for path in sorted(folder.glob("*.jsonl.xz")):
         if ".heldout." not in path.name:
             documents = read_lines(path)
-            for document in rng.sample(documents, min(len(documents), _FREE_TEXT_SAMPLES)):
+            technical = path.name.startswith(_TECHNICAL)
+            most = _TECHNICAL_SAMPLES if technical else _FREE_TEXT_SAMPLES
+            for document in rng.sample(documents, min(len(documents), most)):
                 if "text" in document:
                     yield document["text"]
                 else:

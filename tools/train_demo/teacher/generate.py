@@ -24,6 +24,7 @@ from train_demo.teacher.llama import Llama
 from train_demo.teacher.prompts import SYSTEM_TEXT, question
 
 _NAME = "teacher"
+_PRESET = 1  # fast: there may be much text and little time
 _UNWANTED = re.compile(r"SmolLM|Hugging|language model|\bAI\b|I'm sorry, but|<\|")
 
 
@@ -97,8 +98,8 @@ def run(args: argparse.Namespace, started: float) -> None:
     split: dict[bool, list[dict]] = {False: [], True: []}
     for document in kept:
         split[is_heldout(document["messages"][0]["content"])].append(document)
-    size = write_lines(args.out / f"{_NAME}.jsonl.xz", split[False])
-    write_lines(args.out / f"{_NAME}.heldout.jsonl.xz", split[True])
+    size = write_lines(args.out / f"{_NAME}.jsonl.xz", split[False], _PRESET)
+    write_lines(args.out / f"{_NAME}.heldout.jsonl.xz", split[True], _PRESET)
     print(f"{len(split[False])} conversations, {size} bytes; held out {len(split[True])}")
 
 
