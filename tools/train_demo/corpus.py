@@ -48,16 +48,17 @@ def _sentence(text: str) -> str:
     return text[:1].upper() + text[1:] + ("" if text.endswith((".", "!", "?")) else ".")
 
 
+def _article(word: Word) -> str:
+    text = f"{word.word} ({word.kind}): {_sentence(word.definition)}"
+    if word.examples:
+        text += " " + " ".join(f'"{_sentence(e)}"' for e in word.examples)
+    if word.synonyms:
+        text += " Also: " + ", ".join(word.synonyms) + "."
+    return text + (f" A kind of {word.broader}." if word.broader else "")
+
+
 def _read_wordnet() -> Iterator[str]:
-    for word in read_words():
-        article = f"{word.word} ({word.kind}): {_sentence(word.definition)}"
-        if word.examples:
-            article += " " + " ".join(f'"{_sentence(e)}"' for e in word.examples)
-        if word.synonyms:
-            article += " Also: " + ", ".join(word.synonyms) + "."
-        if word.broader:
-            article += f" A kind of {word.broader}."
-        yield article
+    return map(_article, read_words())
 
 
 def _read_bible() -> Iterator[str]:
@@ -196,7 +197,11 @@ def main() -> None:
         write_lines(heldout, [{"text": t} for t in texts if is_heldout(t)], _PRESET)
         print(f"{source.name:12}{source.package:20}{len(texts):10}{size:12}"
               f"{path.stat().st_size:10}  {source.licence}; {source.copyright_file()}")
-    words = [dataclasses.asdict(w) for w in common_words(list(read_words()), _WORD_COUNT)]
+    # Tasks ask for definitions, so words of held-out articles are none of theirs.
+    words = [
+        dataclasses.asdict(word) for word in common_words(list(read_words()), _WORD_COUNT)
+        if not is_heldout(clean(_article(word)) or "")
+    ]
     (out / "words.json.xz").write_bytes(lzma.compress(json.dumps(words).encode()))
     print(f"words: {len(words)}")
 

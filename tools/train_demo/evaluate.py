@@ -22,9 +22,9 @@ import torch
 import torch.nn.functional as F
 
 from train_demo import tokenizer as tokenizers
-from train_demo.acceptance import acceptance
-from train_demo.answers import Writer, content_of, hadal_writer, torch_writer
-from train_demo.batches import IGNORED
+from train_demo.evaluation.acceptance import acceptance
+from train_demo.evaluation.answers import Writer, content_of, hadal_writer, torch_writer
+from train_demo.training.batches import IGNORED
 from train_demo.chat import END, Conversation, Segment, chat_segments, text_segments
 from train_demo.checkpoint import load_model
 from train_demo.configuration import CONTEXT_TOKENS

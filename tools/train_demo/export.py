@@ -1,7 +1,7 @@
 """Writes the trained model as a checkpoint folder in the published layout.
 
-  python -m train_demo.export --state build/demo/run/state.pt --tokenizer build/demo/carry/tokenizer \\
-      --out models/demo
+  python -m train_demo.export --state build/demo/run/state.pt \\
+      --tokenizer build/demo/carry/tokenizer --out models/demo
 
 Block-fp8 weights, config.json, generation_config.json and the tokenizer's files. The MTP layer's
 copies of embedding and head are left out unless --mtp-copies is given: loaders share the tables.

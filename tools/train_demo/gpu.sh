@@ -15,7 +15,8 @@ left() { echo $(($1 - (SECONDS - STARTED))); }
 
 # Both ways of computing experts, for a minute each, from nothing and on tasks alone.
 measure() {
-  [ -e "$CARRY/tokenizer" ] || python3 -m train_demo.tokenizer --in "$CARRY" --out "$CARRY/tokenizer"
+  [ -e "$CARRY/tokenizer" ] ||
+    python3 -m train_demo.tokenizer --in "$CARRY" --out "$CARRY/tokenizer"
   python3 -m train_demo.packing --in "$CARRY" --out "$RUN/trial-tokens" --task-tokens 4000000
   for experts in dense grouped; do
     python3 -m train_demo.train --tokens-from "$RUN/trial-tokens" --state "$RUN/trial-$experts" \

@@ -22,12 +22,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from train_demo.batches import IGNORED, Batch, Sampler, SamplerState, make_batch
+from train_demo.training.batches import IGNORED, Batch, Sampler, SamplerState, make_batch
 from train_demo.configuration import CONTEXT_TOKENS, demo_config, tiny_config
 from train_demo.experts import METHODS
 from train_demo.model import DemoModel
-from train_demo.optimizer import MasterOptimizer, OptimizerSettings
-from train_demo.schedule import Schedule
+from train_demo.training.optimizer import MasterOptimizer, OptimizerSettings
+from train_demo.training.schedule import Schedule
 
 _SYNC_EVERY = 10  # steps; the device runs ahead of the clock in between
 _UNTIMED_STEPS = 2  # of each run: they compile

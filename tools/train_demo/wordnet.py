@@ -43,7 +43,8 @@ def _synset(line: str) -> tuple[str, _Synset]:
     num_words = int(fields[3], 16)
     words = tuple(_readable(fields[4 + 2 * i]) for i in range(num_words))
     pointers = fields[5 + 2 * num_words :]
-    broader = next((pointers[i + 1] for i in range(0, len(pointers) - 3) if pointers[i] == "@"), None)
+    kinds = pointers[: max(len(pointers) - 3, 0)]
+    broader = next((pointers[i + 1] for i, kind in enumerate(kinds) if kind == "@"), None)
     examples = tuple(example.strip() for example in re.findall(r'"([^"]+)"', gloss))
     definition = re.sub(r'\s*[;:]?\s*"[^"]*"', "", gloss).strip(" ;:\n")
     return fields[0], _Synset(words, broader, definition, examples)

@@ -74,7 +74,8 @@ def compare(rng: random.Random, lexicon: Lexicon) -> Example:
     numbers = rng.sample(range(0, rng.choice((20, 100, 1000))), count)
     larger = rng.random() < 0.5
     result = max(numbers) if larger else min(numbers)
-    word = ("larger" if larger else "smaller") if count == 2 else ("largest" if larger else "smallest")
+    words = ("larger", "smaller") if count == 2 else ("largest", "smallest")
+    word = words[0] if larger else words[1]
     listed = " or ".join(map(str, numbers)) if count == 2 else ", ".join(map(str, numbers))
     question = pick(rng, "Which number is {w}: {n}?", "Which is {w}, {n}?",
                     "Tell me the {w} of these numbers: {n}.", w=word, n=listed)

@@ -4,22 +4,24 @@ from __future__ import annotations
 
 import random
 
-from train_demo.tasks.example import Example, article, ask, contains, join, pick, sentence
+from train_demo.tasks.example import Check, Example, article, ask, contains, join, pick, sentence
 from train_demo.tasks.lexicon import Lexicon
 from train_demo.wordnet import Word
 
 _CAPITALS = dict(pair.split(":") for pair in (
-    "France:Paris Germany:Berlin Italy:Rome Spain:Madrid Portugal:Lisbon Austria:Vienna Norway:Oslo "
-    "Sweden:Stockholm Finland:Helsinki Denmark:Copenhagen Poland:Warsaw Greece:Athens Ireland:Dublin "
-    "England:London Scotland:Edinburgh Russia:Moscow Japan:Tokyo China:Beijing Egypt:Cairo "
-    "Peru:Lima Cuba:Havana Canada:Ottawa Hungary:Budapest Belgium:Brussels Turkey:Ankara Kenya:Nairobi "
-    "Chile:Santiago Thailand:Bangkok Iceland:Reykjavik Ukraine:Kyiv Australia:Canberra"
+    "France:Paris Germany:Berlin Italy:Rome Spain:Madrid Portugal:Lisbon Austria:Vienna "
+    "Norway:Oslo Sweden:Stockholm Finland:Helsinki Denmark:Copenhagen Poland:Warsaw Greece:Athens "
+    "Ireland:Dublin England:London Scotland:Edinburgh Russia:Moscow Japan:Tokyo China:Beijing "
+    "Egypt:Cairo Peru:Lima Cuba:Havana Canada:Ottawa Hungary:Budapest Belgium:Brussels "
+    "Turkey:Ankara Kenya:Nairobi Chile:Santiago Thailand:Bangkok Iceland:Reykjavik Ukraine:Kyiv "
+    "Australia:Canberra"
 ).split())
 _OPPOSITES = [pair.split("/") for pair in (
-    "hot/cold big/small old/new up/down day/night happy/sad fast/slow light/dark hard/soft open/closed "
-    "full/empty early/late rich/poor strong/weak wet/dry clean/dirty high/low long/short near/far "
-    "right/wrong true/false loud/quiet thick/thin young/old good/bad first/last left/right in/out "
-    "black/white easy/difficult cheap/expensive begin/end win/lose push/pull buy/sell love/hate"
+    "hot/cold big/small old/new up/down day/night happy/sad fast/slow light/dark hard/soft "
+    "open/closed full/empty early/late rich/poor strong/weak wet/dry clean/dirty high/low "
+    "long/short near/far right/wrong true/false loud/quiet thick/thin young/old good/bad "
+    "first/last left/right in/out black/white easy/difficult cheap/expensive begin/end win/lose "
+    "push/pull buy/sell love/hate"
 ).split()]
 _SOUNDS = dict(pair.split(":") for pair in (
     "dog:barks cat:meows cow:moos sheep:bleats horse:neighs duck:quacks lion:roars frog:croaks "
@@ -86,8 +88,19 @@ def definitions(rng: random.Random, lexicon: Lexicon) -> Example:
     )
     if word.kind == "noun" and rng.random() < 0.4:
         question = pick(rng, "What is {a}?", "Tell me what {a} is.", a=article(subject))
-    answer = _definition(rng, word)
-    return ask("definitions", question, answer, contains(subject))
+    return ask("definitions", question, _definition(rng, word), _says(word))
+
+
+def _says(word: Word) -> Check:
+    """The answer has half of the longer words of the definition."""
+    meaning = word.definition.split(";")[0].lower()
+    expected = {w.strip("(),.:") for w in meaning.split() if len(w) > 3}
+
+    def check(answer: str) -> bool:
+        found = sum(w in answer.lower() for w in expected)
+        return word.word in answer and 2 * found >= len(expected)
+
+    return check
 
 
 def _definition(rng: random.Random, word: Word) -> str:

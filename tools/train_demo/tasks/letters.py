@@ -57,7 +57,9 @@ def spelling(rng: random.Random, lexicon: Lexicon) -> Example:
         return ask("spelling", question, letter, equals(letter))
     letters = " ".join(word)
     if kind == 3:
-        question = pick(rng, "How many letters does {w} have?", 'Count the letters in "{w}".', w=word)
+        question = pick(
+            rng, "How many letters does {w} have?", 'Count the letters in "{w}".', w=word
+        )
         numbered = ", ".join(f"{c} {i}" for i, c in enumerate(word, start=1))
         answer = pick(rng, "{n}", "The word {w} has {n} letters.", n=len(word), w=word)
         check = _has_number(len(word))
@@ -87,7 +89,9 @@ def lists(rng: random.Random, lexicon: Lexicon) -> Example:
         return ask("lists", question, result, equals(result),
                    f"First letters: {', '.join(f'{w} {w[:2]}' for w in words)}.")
     if kind == 1:
-        question = pick(rng, "How many words are in this list: {t}?", "Count the words: {t}", t=listed)
+        question = pick(
+            rng, "How many words are in this list: {t}?", "Count the words: {t}", t=listed
+        )
         return ask("lists", question, str(len(words)), ends_with_number(len(words)))
     if kind == 2:
         result = max(words, key=len)
@@ -109,7 +113,9 @@ def letter_case(rng: random.Random, lexicon: Lexicon) -> Example:
     if rng.random() < 0.5:
         question = pick(rng, "Write this in capital letters: {t}", "Put in upper case: {t}", t=text)
         return ask("letter_case", question, text.upper(), equals(text.upper()))
-    question = pick(rng, "Write this in small letters: {t}", "Put in lower case: {t}", t=text.upper())
+    question = pick(
+        rng, "Write this in small letters: {t}", "Put in lower case: {t}", t=text.upper()
+    )
     return ask("letter_case", question, text, equals(text))
 
 

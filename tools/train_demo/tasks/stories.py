@@ -5,7 +5,9 @@ from __future__ import annotations
 import random
 
 from train_demo.tasks.example import Example, article, ask, contains, pick, sentence
-from train_demo.tasks.lexicon import ADJECTIVES, ANIMALS, COLORS, FOODS, NAMES, PLACES, THINGS, Lexicon
+from train_demo.tasks.lexicon import (
+    ADJECTIVES, ANIMALS, COLORS, FOODS, NAMES, PLACES, THINGS, Lexicon,
+)
 
 _OPENINGS = (
     "Once upon a time there was {h} named {n} who lived near the {p}.",
@@ -73,7 +75,8 @@ def _story(rng: random.Random, hero: str, thing: str, place: str) -> str:
         "w": rng.choice(("sunny", "cold", "rainy", "bright", "windy", "warm")),
     }
     parts = [_OPENINGS, _WISHES, _MEETINGS, _REPLIES, _TROUBLES, _DEEDS, _ENDINGS, _MORALS]
-    kept = [p for p in parts if p in (_OPENINGS, _WISHES, _MEETINGS, _ENDINGS) or rng.random() < 0.7]
+    always = (_OPENINGS, _WISHES, _MEETINGS, _ENDINGS)
+    kept = [part for part in parts if part in always or rng.random() < 0.7]
     lines = [sentence(rng.choice(part).format(**fields)) for part in kept]
     if rng.random() < 0.4:
         half = len(lines) // 2

@@ -80,7 +80,9 @@ class Llama:
         return F.linear(last, weights["token_embd.weight"]).float()
 
     @torch.inference_mode()
-    def generate(self, prompts: Tensor, max_tokens: int, temperature: float, min_p: float) -> Tensor:
+    def generate(
+        self, prompts: Tensor, max_tokens: int, temperature: float, min_p: float
+    ) -> Tensor:
         """Continues prompts [B, T] until nearly all have ended; [B, up to max_tokens] ids.
 
         Samples among tokens with at least `min_p` of the best one's probability. What follows an

@@ -39,7 +39,8 @@ _FORMS = (
     )),
     (16, (
         "Write three simple sentences with the word {n}.", "Describe {p1} in a few sentences.",
-        "Write a short poem about {n}.", "Write a short conversation between {w} and {x} about {n}.",
+        "Write a short poem about {n}.",
+        "Write a short conversation between {w} and {x} about {n}.",
         "Write a short letter from {w} to {x} about {n}.", "Describe a day in the {p}.",
         "What would you see in the {p}?", "Describe {j} {a}.",
         "Write a sentence that begins with the word {n}.", "List five words that go with {n}.",

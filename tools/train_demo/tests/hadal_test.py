@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 
-from train_demo.answers import chat_body, hadal_writer, torch_writer
+from train_demo.evaluation.answers import chat_body, hadal_writer, torch_writer
 from train_demo.chat import END
 from train_demo.checkpoint import load_model, write_checkpoint
 from train_demo.export import write_generation_config

@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 import torch
 
-from train_demo.acceptance import drafts
+from train_demo.evaluation.acceptance import drafts
 from train_demo.chat import Conversation, chat_segments
 from train_demo.configuration import VOCAB_SIZE
-from train_demo.optimizer import orthogonalise
+from train_demo.training.optimizer import orthogonalise
 from train_demo.tests.model_test import random_ids, random_model
 from train_demo.tests.small_texts import CONVERSATIONS, small_tokenizer
 from train_demo.tokenizer import SegmentEncoder, load, write
@@ -30,7 +30,7 @@ def arguments(tokens: Path, state: Path, total: int) -> list[str]:
 
 def weights_after(tokens: Path, state: Path, stops: list[int]) -> dict[str, torch.Tensor]:
     """Masters after runs that stop at these steps, all on one schedule of 12 steps."""
-    from train_demo import schedule
+    from train_demo.training import schedule
 
     original = schedule.Schedule.progress
     for stop in stops:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from train_demo.batches import FINAL_MIXTURE, MIXTURE
+from train_demo.training.batches import FINAL_MIXTURE, MIXTURE
 
 
 @dataclass(frozen=True)
