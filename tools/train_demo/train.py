@@ -207,7 +207,7 @@ def make_parser() -> argparse.ArgumentParser:
     parser.add_argument("--shape", choices=("demo", "tiny"), default="demo")
     parser.add_argument("--rows", type=int, default=64 if on_gpu else 8)
     parser.add_argument("--row-tokens", type=int, default=CONTEXT_TOKENS)
-    parser.add_argument("--learning-rate", type=float, default=3e-3)
+    parser.add_argument("--learning-rate", type=float, default=4e-3)
     parser.add_argument("--warmup-steps", type=int, default=100)
     parser.add_argument("--optimizer", choices=("muon", "adamw"), default="muon")
     parser.add_argument("--experts", choices=METHODS, default="dense" if on_gpu else "loop")

@@ -24,6 +24,7 @@ from train_demo.teacher.llama import Llama
 from train_demo.teacher.prompts import SYSTEM_TEXT, question
 
 _NAME = "teacher"
+_QUESTIONS_PER_ROW = 24  # drawn at once, to find many of one length
 _PRESET = 1  # fast: there may be much text and little time
 _UNWANTED = re.compile(r"SmolLM|Hugging|language model|\bAI\b|I'm sorry, but|<\|")
 
@@ -79,7 +80,7 @@ def run(args: argparse.Namespace, started: float) -> None:
     before, asked, tokens, seed = len(kept), 0, 0, args.seed + len(kept)
     clock = time.monotonic()
     while time.monotonic() - started < args.seconds:
-        waiting = _questions(seed, args.words, teacher, args.batch * 12)
+        waiting = _questions(seed, args.words, teacher, args.batch * _QUESTIONS_PER_ROW)
         seed += 1
         for _, group in sorted(waiting.items(), key=lambda item: -len(item[1])):
             # Short groups would leave the device idle.

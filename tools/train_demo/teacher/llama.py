@@ -6,6 +6,7 @@ interleaved pairs.
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 
 import torch
@@ -99,7 +100,7 @@ class Llama:
         written, ids, start = [], prompts, 0
         for step in range(max_tokens):
             logits = self._logits(ids, start, cache, cos, sin) / temperature
-            floor = logits.amax(-1, keepdim=True) + torch.tensor(min_p).log().to(self.device)
+            floor = logits.amax(-1, keepdim=True) + math.log(min_p)
             logits = logits.masked_fill(logits < floor, float("-inf"))
             noise = -torch.empty_like(logits).exponential_().log()
             chosen = (logits + noise).argmax(-1).masked_fill(ended, self.end_id)

@@ -14,7 +14,7 @@ class Schedule:
     Progress runs from 0 to 1, by tokens or by seconds of training, whichever total is set.
     """
 
-    learning_rate: float = 3e-3
+    learning_rate: float = 4e-3
     warmup_steps: int = 100
     decay_from: float = 0.55
     final_mixture_from: float = 0.7
