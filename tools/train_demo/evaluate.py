@@ -106,6 +106,18 @@ def measure_tasks(
             "task_examples": len(checked)}, sequences
 
 
+def answered_chats(
+    writer: Writer, encoder: SegmentEncoder, corpus: Path, count: int
+) -> list[tuple[list[int], int]]:
+    """Held-out questions to the teacher with this model's answers, as ids."""
+    path = corpus / "teacher.heldout.jsonl.xz"
+    documents = read_lines(path)[:count] if path.exists() else []
+    prompts = [Conversation(tuple(d["messages"][:1])) for d in documents]
+    contexts = [encoder.prompt(prompt) for prompt in prompts]
+    answers = writer(prompts) if prompts else []
+    return [(c + a, len(c)) for c, a in zip(contexts, answers, strict=True)]
+
+
 def as_table(results: dict) -> str:
     """The numbers in Markdown."""
     lines = ["| held-out source | bits per byte |", "|---|---|"]
@@ -154,6 +166,7 @@ def main() -> None:
         writer = torch_writer(model, encoder, tokenizer.token_to_id(END), args.max_tokens)
     results = measure_text(model, encoder, args.corpus, args.documents)
     scores, sequences = measure_tasks(writer, encoder, tokenizer, args.corpus, args.task_examples)
+    sequences += answered_chats(writer, encoder, args.corpus, args.documents)
     results.update(scores, mtp_acceptance=acceptance(model, sequences, _DRAFT_STEPS))
     print(as_table(results))
     if args.write:

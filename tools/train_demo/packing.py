@@ -22,19 +22,31 @@ import numpy as np
 from train_demo import tokenizer as tokenizers
 from train_demo.chat import Conversation, Segment, chat_segments, fim_segments, text_segments
 from train_demo.corpus import read_lines
+from train_demo.tasks.example import plain_reasoning
 from train_demo.tasks.registry import TaskSource
 from train_demo.tokenizer import SegmentEncoder
 
 TASK_FILE = "tasks"
 _FIM_SHARE = 0.05
+_THINKING_SHARE, _SECOND_TURN_SHARE = 0.1, 0.15
 _BATCH = 2000
 _TASK_SEED = 1
 
 
-def document_segments(document: dict, rng: random.Random) -> list[Segment]:
+def _chat_sample(messages: list[dict], before: list[dict], rng: random.Random) -> list[Segment]:
+    """A conversation, sometimes after another one, sometimes with thinking on."""
+    question, answer = messages
+    thinking = rng.random() < _THINKING_SHARE
+    if thinking:
+        answer = {**answer, "reasoning_content": plain_reasoning(rng, question["content"])}
+    earlier = before if rng.random() < _SECOND_TURN_SHARE else []
+    return chat_segments(Conversation((*earlier, question, answer), thinking=thinking))
+
+
+def document_segments(document: dict, before: dict, rng: random.Random) -> list[Segment]:
     """A document's sample: a conversation, a text, or now and then a text with a hole."""
     if "messages" in document:
-        return chat_segments(Conversation(tuple(document["messages"])))
+        return _chat_sample(document["messages"], before["messages"], rng)
     text = document["text"]
     if len(text) > 200 and rng.random() < _FIM_SHARE:
         first, second = sorted(rng.sample(range(len(text)), 2))
@@ -53,7 +65,8 @@ def pack_documents(path: Path, folder: Path, encoder: SegmentEncoder) -> int:
     rng = random.Random(name)
     documents = read_lines(path)
     rng.shuffle(documents)
-    samples = [document_segments(document, rng) for document in documents]
+    befores = [documents[-1], *documents[:-1]]
+    samples = [document_segments(d, b, rng) for d, b in zip(documents, befores, strict=True)]
     tokens = np.concatenate(list(_batches(samples, encoder)))
     tokens.tofile(folder / f"{name}.bin")
     return len(tokens)

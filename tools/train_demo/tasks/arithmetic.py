@@ -43,14 +43,14 @@ _SAY = ("{e} = {r}", "The answer is {r}.", "{r}", "{e} is {r}.")
 
 
 def sums(rng: random.Random, lexicon: Lexicon) -> Example:
-    """Small sums at once, larger ones column by column in a think block."""
+    """Small sums at once, larger ones step by step: in a think block, or else in the answer."""
     kind = rng.choice("++--*")
-    thinks = rng.random() < 0.6
+    thinks, steps = rng.choices(((True, True), (False, True), (False, False)), (50, 20, 30))[0]
     if kind == "*":
-        a, b = (rng.randint(11, 99), rng.randint(2, 9)) if thinks else _times_table(rng)
+        a, b = (rng.randint(11, 99), rng.randint(2, 9)) if steps else _times_table(rng)
         result, reasoning = a * b, _multiply_by_parts(a, b)
     else:
-        top = rng.choice((99, 999, 9999)) if thinks else 50
+        top = rng.choice((99, 999, 9999)) if steps else 50
         a, b = rng.randint(0, top), rng.randint(0, top)
         if kind == "-":
             a, b = max(a, b), min(a, b)
@@ -58,10 +58,11 @@ def sums(rng: random.Random, lexicon: Lexicon) -> Example:
         reasoning = _add_by_columns(a, b) if kind == "+" else _subtract_by_columns(a, b)
     spoken = {"+": "plus", "-": "minus", "*": "times"}[kind]
     expression = f"{a} {rng.choice((kind, kind, spoken))} {b}"
-    return ask(
-        "sums", pick(rng, *_ASK, e=expression), pick(rng, *_SAY, e=f"{a} {kind} {b}", r=result),
-        ends_with_number(result), reasoning if thinks else "",
-    )
+    answer = pick(rng, *_SAY, e=f"{a} {kind} {b}", r=result)
+    if steps and not thinks:
+        answer = f"{reasoning}\n{answer}"
+    question = pick(rng, *_ASK, e=expression)
+    return ask("sums", question, answer, ends_with_number(result), reasoning if thinks else "")
 
 
 def _times_table(rng: random.Random) -> tuple[int, int]:

@@ -42,6 +42,16 @@ def pick(rng: random.Random, *forms: str, **values: object) -> str:
     return rng.choice(forms).format(**values)
 
 
+def plain_reasoning(rng: random.Random, question: str) -> str:
+    """What to think before a question that needs no thought."""
+    first = question.strip().splitlines()[-1][:120]
+    return pick(
+        rng, "This is simple, so I can answer at once.", "I know how to answer this.",
+        "The question is: {q}\nI will answer it in simple sentences.",
+        "I am asked: {q}\nA short answer is best.", q=first,
+    )
+
+
 def ends_with_number(number: int) -> Check:
     """The last number of the answer is this one."""
 

@@ -32,7 +32,8 @@ def reversing(rng: random.Random, lexicon: Lexicon) -> Example:
             'What is "{w}" spelled backwards?', w=word,
         )
         reasoning = f"The letters are: {spelled}.\nBackwards: {backwards}."
-        return ask("reversing", question, result, equals(result), reasoning)
+        at_once = len(word) <= 4 and rng.random() < 0.5
+        return ask("reversing", question, result, equals(result), "" if at_once else reasoning)
     words = rng.sample(lexicon.plain, rng.randint(2, 6))
     result = " ".join(reversed(words))
     question = pick(

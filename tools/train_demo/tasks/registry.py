@@ -11,7 +11,7 @@ from pathlib import Path
 from train_demo.chat import Conversation
 from train_demo.corpus import read_word_list
 from train_demo.tasks import arithmetic, facts, letters, stories, structured
-from train_demo.tasks.example import Example
+from train_demo.tasks.example import Example, plain_reasoning
 from train_demo.tasks.lexicon import make_lexicon
 
 HELDOUT_SEED = 1_000_003
@@ -29,7 +29,7 @@ _SYSTEM_TEXTS = (
     "You are a helpful assistant.", "You are Hadal, a small and friendly assistant.",
     "Answer briefly.", "You are a helpful assistant. Answer in simple English.", "Be kind.",
 )
-_SYSTEM_SHARE, _SECOND_TURN_SHARE = 0.2, 0.2
+_SYSTEM_SHARE, _SECOND_TURN_SHARE, _PLAIN_REASONING_SHARE = 0.2, 0.2, 0.15
 
 
 class TaskSource:
@@ -50,12 +50,16 @@ class TaskSource:
         rng = random.Random(f"{self._seed}:{number}")
         example = self._one(rng)
         conversation = example.conversation
-        messages = conversation.messages
+        messages, thinking = conversation.messages, conversation.thinking
+        if not (thinking or conversation.tools) and rng.random() < _PLAIN_REASONING_SHARE:
+            reasoning = plain_reasoning(rng, messages[-2]["content"])
+            messages = (*messages[:-1], {**messages[-1], "reasoning_content": reasoning})
+            thinking = True
         if rng.random() < _SECOND_TURN_SHARE:
             before = self._one(rng).conversation
             if not before.tools:
                 messages = (*before.messages, *messages)
         if rng.random() < _SYSTEM_SHARE:
             messages = ({"role": "system", "content": rng.choice(_SYSTEM_TEXTS)}, *messages)
-        whole = Conversation(messages, conversation.tools, conversation.thinking)
+        whole = Conversation(messages, conversation.tools, thinking)
         return Example(example.task, whole, example.check)
