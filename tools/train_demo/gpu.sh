@@ -13,15 +13,16 @@ export TORCHINDUCTOR_CACHE_DIR=$PWD/$RUN/inductor
 # Seconds left of a command of $1 seconds.
 left() { echo $(($1 - (SECONDS - STARTED))); }
 
-# Both ways of computing experts, for a minute each, from nothing and on tasks alone.
+# Both ways of computing experts, a minute or two each, from nothing and on tasks alone.
 measure() {
   [ -e "$CARRY/tokenizer" ] ||
     python3 -m train_demo.tokenizer --in "$CARRY" --out "$CARRY/tokenizer"
   python3 -m train_demo.packing --in "$CARRY" --out "$RUN/trial-tokens" --task-tokens 4000000
   for experts in dense grouped; do
     python3 -m train_demo.train --tokens-from "$RUN/trial-tokens" --state "$RUN/trial-$experts" \
-      --experts "$experts" --seconds 70 --total-seconds 1000 --log-every 20 ||
+      --experts "$experts" --seconds 100 --total-seconds 1000 --log-every 20 ||
       echo "$experts experts failed"
+    rm -f "$RUN/trial-$experts/state.pt"
   done
 }
 
@@ -32,7 +33,8 @@ import json, pathlib, sys
 best = {"dense": 0}
 for log in pathlib.Path(sys.argv[1]).glob("trial-*/log.jsonl"):
     lines = [json.loads(line) for line in log.read_text().splitlines()]
-    best[log.parent.name.removeprefix("trial-")] = max(line["tokens_per_second"] for line in lines)
+    speeds = [line["tokens_per_second"] for line in lines]
+    best[log.parent.name.removeprefix("trial-")] = max(speeds, default=0)
 print(max(best, key=best.get))
 PYTHON
 }
