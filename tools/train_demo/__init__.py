@@ -1,0 +1,1 @@
+"""Trains Hadal's demo model: corpus, tokenizer, training, export, evaluation (README.md)."""

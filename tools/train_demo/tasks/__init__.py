@@ -1,0 +1,1 @@
+"""Generators of chat examples with answers that a program can check."""
