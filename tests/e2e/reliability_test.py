@@ -180,7 +180,7 @@ def test_nothing_is_left_of_a_request_whose_time_is_up():
 
 
 def drain_config(**operations):
-    # Room to run for those that come during the grace, too: they must not wait for the streams' end.
+    # Room to run for those that come during the grace: they must not wait for the streams to end.
     scheduling = {"max_requests": 128, "max_running_sequences": 80}
     return {"operations": operations, "scheduling": scheduling}
 
