@@ -1,18 +1,16 @@
 #include "scheduler/draft_policy.h"
 
 #include <algorithm>
-#include <cmath>
 
 namespace hadal {
 namespace {
 
 constexpr double kMemory = 0.98;        // weight of a step beside the one after it
 constexpr float kHistoryWeight = 0.1F;  // of the newest draft in a moving mean
-constexpr int64_t kTriedEvery = 256;    // choices: one in so many drafts where none would
+constexpr int64_t kStepsToLearn = 16;   // before costs mean anything
+constexpr int64_t kExploreEvery = 32;   // steps, after which another length is tried for its cost
+constexpr int64_t kTriedEvery = 256;    // choices without drafts, after which some are tried
 constexpr int64_t kTrialLength = 8;     // choices in a row
-constexpr int64_t kExploreEvery =
-    32;  // choices: one in so many is another length, to know its cost
-constexpr int64_t kStepsToLearn = 16;  // before costs mean anything
 
 }  // namespace
 
@@ -91,8 +89,7 @@ void DraftPolicy::Choose(std::span<Candidate> candidates) {
   const auto count = static_cast<double>(candidates.size());
   const auto [fixed, per_token, per_draft] = SolveCosts();
   const double per_verified = per_token + per_draft;
-  // 1. The rate without drafts, then with those that are worth it at that rate, and so on: it
-  // rises.
+  // 1. The rate without drafts, then with those that are worth it at that rate, and so on.
   double rate = 0;
   bool any = false;
   for (int round = 0; round < 4; ++round) {
