@@ -1,13 +1,12 @@
 #include "scheduler/scheduler.h"
 
 #include <algorithm>
-#include <map>
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include "engine/api/forward_batch.h"
-#include "tests/scheduler/request_maker.h"
+#include "tests/scheduler/scheduler_fixture.h"
 
 namespace hadal::test {
 namespace {
@@ -16,176 +15,7 @@ using std::chrono::milliseconds;
 using std::chrono::seconds;
 using testing::ElementsAre;
 
-// What happened to a request, as a client would see it.
-struct Outcome {
-  bool admitted = false;
-  std::vector<std::vector<TokenId>> tokens;  // by sequence
-  std::vector<FinishReason> sequence_ends;
-  std::optional<FinishReason> end;
-  CacheReport cache;
-};
-
-// A scheduler and a model that answers a fixed token, step by step.
-class SchedulerTest : public testing::Test {
- protected:
-  void Start(const Limits& limits) {
-    limits_ = limits;
-    ASSERT_TRUE(ValidateLimits(limits_).ok());
-    scheduler_ = std::make_unique<Scheduler>(limits_);
-  }
-
-  void Add(Request request) {
-    ASSERT_TRUE(ValidateRequest(limits_, request).ok());
-    ASSERT_TRUE(scheduler_->Add(MakeLive(std::move(request)), now_).ok());
-  }
-
-  // One step; what each part of the plan was, as (request id, tokens).
-  using Parts = std::vector<std::pair<int64_t, int64_t>>;
-  Parts Step() {
-    const StepPlan& plan = BeginStep();
-    Parts parts;
-    for (const StepPlan::Part& part : plan.parts) {
-      parts.emplace_back(static_cast<int64_t>(part.sequence->request->request.id), part.num_tokens);
-    }
-    if (!plan.empty()) {
-      EndStep(absl::OkStatus());
-    }
-    TakeEvents();
-    return parts;
-  }
-
-  const StepPlan& BeginStep() {
-    const StepPlan& plan = scheduler_->Plan(now_);
-    if (!plan.empty()) {
-      BuildStepInput(plan, input_);
-    }
-    return plan;
-  }
-
-  void EndStep(const absl::Status& status) {
-    output_.health.assign(static_cast<size_t>(input_.batch.num_sequences()), RowHealth::kFinite);
-    if (not_finite_ >= 0) {
-      output_.health[static_cast<size_t>(not_finite_)] = RowHealth::kNotFinite;
-    }
-    output_.samples.assign(input_.samples.size(), {.token = token_});
-    output_.drafts.assign(input_.drafts.size(), {});
-    for (size_t i = 0; i < input_.drafts.size(); ++i) {
-      output_.drafts[i].size = input_.drafts[i].num_drafts;
-      output_.drafts[i].tokens.fill(draft_);
-    }
-    now_ += step_time_;
-    scheduler_->Apply(status, output_, now_);
-    TakeEvents();
-    scheduler_->CheckInvariants();
-  }
-
-  void TakeEvents() {
-    for (const Event& event : scheduler_->events()) {
-      Outcome& outcome = outcomes_[static_cast<int64_t>(event.request->request.id)];
-      outcome.tokens.resize(event.request->sequences.size());
-      switch (event.kind) {
-        case Event::Kind::kAdmitted:
-          outcome.admitted = true;
-          outcome.cache = event.request->cache;
-          break;
-        case Event::Kind::kToken:
-          outcome.tokens[static_cast<size_t>(event.sequence)].push_back(event.token->token);
-          break;
-        case Event::Kind::kSequenceEnded:
-          outcome.sequence_ends.push_back(event.reason);
-          break;
-        case Event::Kind::kRequestEnded:
-          EXPECT_FALSE(outcome.end.has_value());
-          outcome.end = event.reason;
-      }
-    }
-    scheduler_->ClearEvents();
-  }
-
-  // Steps until nothing is left to do.
-  void Finish() {
-    for (int i = 0; i < 10'000 && !Step().empty(); ++i) {
-    }
-    EXPECT_TRUE(scheduler_->idle());
-    EXPECT_EQ(scheduler_->counts().num_used_blocks, 0);
-  }
-
-  Limits limits_;
-  std::unique_ptr<Scheduler> scheduler_;
-  TimePoint now_{};
-  Duration step_time_ = milliseconds(10);
-  StepInput input_;
-  StepOutput output_;
-  TokenId token_ = 5;
-  TokenId draft_ = 5;        // that is guessed everywhere
-  int64_t not_finite_ = -1;  // place in the batch
-  std::map<int64_t, Outcome> outcomes_;
-};
-
-TEST_F(SchedulerTest, DraftsThatComeTrueTakeNoStepsOfTheirOwn) {
-  Start({.max_running_sequences = 8, .max_step_tokens = 40, .max_draft_tokens = 3});
-  Add(MakeRequest(1, 10, 12));
-  Step();
-  EXPECT_EQ(outcomes_[1].tokens[0].size(), 1U);
-  Step();
-  EXPECT_EQ(outcomes_[1].tokens[0].size(), 5U);
-  Step();
-  EXPECT_EQ(outcomes_[1].tokens[0].size(), 9U);
-  Step();  // never more than were asked for
-  EXPECT_EQ(outcomes_[1].tokens[0].size(), 12U);
-  EXPECT_EQ(outcomes_[1].end, FinishReason::kLength);
-  EXPECT_EQ(scheduler_->counts().total_accepted, scheduler_->counts().total_drafted);
-}
-
-TEST_F(SchedulerTest, DraftsThatAreWrongBringNothing) {
-  Start({.max_running_sequences = 8, .max_step_tokens = 40, .max_draft_tokens = 3});
-  draft_ = 6;
-  Add(MakeRequest(1, 10, 12));
-  Finish();
-  EXPECT_EQ(outcomes_[1].tokens[0].size(), 12U);
-  EXPECT_EQ(scheduler_->counts().total_steps, 12);
-  EXPECT_GT(scheduler_->counts().total_drafted[2], 0);
-  EXPECT_EQ(scheduler_->counts().total_accepted[0], 0);
-}
-
-TEST_F(SchedulerTest, AStopTokenAmongDraftsThatCameTrueIsTheLast) {
-  Start({.max_running_sequences = 8, .max_step_tokens = 40, .max_draft_tokens = 3});
-  Request request = MakeRequest(1, 10, 12);
-  request.stop_token_ids = {7};
-  Add(request);
-  Step();
-  token_ = draft_ = 7;  // the drafts at hand are still 5
-  Step();
-  EXPECT_THAT(outcomes_[1].tokens[0], ElementsAre(5, 7));
-  EXPECT_EQ(outcomes_[1].end, FinishReason::kStop);
-}
-
-TEST_F(SchedulerTest, DraftsLeaveEverySequenceItsToken) {
-  Start({.max_running_sequences = 4, .max_step_tokens = 6, .max_draft_tokens = 8});
-  for (int64_t id = 1; id <= 4; ++id) {
-    Add(MakeRequest(id, 1, 40));
-  }
-  Step();
-  const StepPlan& plan = BeginStep();
-  EXPECT_EQ(plan.parts.size(), 4U);
-  EXPECT_EQ(plan.num_tokens, 6);
-  EXPECT_EQ(plan.num_drafts, 2);
-}
-
-// Sequences that part may not write to blocks that they share; once they have parted each has its
-// own drafts.
-TEST_F(SchedulerTest, NothingIsGuessedWhereSequencesPart) {
-  Start({.max_running_sequences = 4, .max_step_tokens = 40, .max_draft_tokens = 2});
-  Request request = MakeRequest(1, 10, 12);
-  request.num_sequences = 2;
-  Add(request);
-  BeginStep();
-  EXPECT_EQ(input_.drafts.at(0).num_drafts, 0);
-  EndStep(absl::OkStatus());
-  BeginStep();
-  EXPECT_EQ(input_.drafts.at(0).num_drafts, 2);
-  EXPECT_EQ(input_.drafts.at(1).num_drafts, 2);
-}
+class SchedulerTest : public SchedulerFixture {};
 
 TEST_F(SchedulerTest, APromptIsCutIntoStepsAndContinued) {
   Start({.max_running_sequences = 8, .max_step_tokens = 40});

@@ -11,7 +11,7 @@
 #include <span>
 #include <string_view>
 
-#include "tests/scheduler/simulation.h"
+#include "tests/scheduler/simulation/simulation.h"
 
 namespace {
 

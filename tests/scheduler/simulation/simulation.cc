@@ -1,4 +1,4 @@
-#include "tests/scheduler/simulation.h"
+#include "tests/scheduler/simulation/simulation.h"
 
 #include <algorithm>
 #include <csignal>
