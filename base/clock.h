@@ -9,6 +9,11 @@ namespace hadal {
 using TimePoint = std::chrono::steady_clock::time_point;
 using Duration = std::chrono::steady_clock::duration;
 
+inline Duration FromMilliseconds(double milliseconds) {
+  return std::chrono::duration_cast<Duration>(
+      std::chrono::duration<double, std::milli>(milliseconds));
+}
+
 /// Where time comes from. Passed by reference to all that reads time, so that tests can drive it.
 /// Any thread.
 class Clock {

@@ -3,8 +3,10 @@
 #include <cerrno>
 #include <cstring>
 #include <fcntl.h>
+#include <filesystem>
 #include <sys/mman.h>
 #include <sys/stat.h>
+#include <system_error>
 #include <unistd.h>
 #include <utility>
 
@@ -27,9 +29,70 @@ class FileDescriptor {
   const int fd_;
 };
 
+std::span<const BuiltinFile> FilesOfProgram() {
+  return BuiltinFiles == nullptr ? std::span<const BuiltinFile>() : BuiltinFiles();
+}
+
+const BuiltinFile* FindBuiltin(std::string_view path) {
+  for (const BuiltinFile& file : FilesOfProgram()) {
+    if (file.path == path) {
+      return &file;
+    }
+  }
+  return nullptr;
+}
+
 }  // namespace
 
+absl::StatusOr<std::vector<std::string>> ListFolder(const std::string& path) {
+  std::vector<std::string> names;
+  if (path.starts_with(kBuiltinPrefix)) {
+    const std::string folder = path + "/";
+    for (const BuiltinFile& file : FilesOfProgram()) {
+      if (file.path.starts_with(folder)) {
+        names.emplace_back(file.path.substr(folder.size()));
+      }
+    }
+    return names;
+  }
+  std::error_code error;
+  std::filesystem::directory_iterator entries(path, error);
+  while (!error && entries != std::filesystem::directory_iterator()) {
+    names.push_back(entries->path().filename().string());
+    entries.increment(error);
+  }
+  if (error) {
+    return NotFound("%s: cannot list: %s", path, error.message());
+  }
+  return names;
+}
+
+bool IsFolder(const std::string& path) {
+  if (path.starts_with(kBuiltinPrefix)) {
+    const absl::StatusOr<std::vector<std::string>> names = ListFolder(path);
+    return names.ok() && !names->empty();
+  }
+  std::error_code ignored;  // whatever the reason, it is not a folder to read
+  return std::filesystem::is_directory(path, ignored);
+}
+
+bool Exists(const std::string& path) {
+  if (path.starts_with(kBuiltinPrefix)) {
+    return FindBuiltin(path) != nullptr || IsFolder(path);
+  }
+  std::error_code ignored;
+  return std::filesystem::symlink_status(path, ignored).type() !=
+         std::filesystem::file_type::not_found;
+}
+
 absl::StatusOr<MappedFile> MappedFile::Open(const std::string& path) {
+  if (path.starts_with(kBuiltinPrefix)) {
+    const BuiltinFile* const builtin = FindBuiltin(path);
+    if (builtin == nullptr) {
+      return NotFound("%s: no such file in this program", path);
+    }
+    return MappedFile(path, builtin->bytes, false);
+  }
   const FileDescriptor file(open(path.c_str(), O_RDONLY | O_CLOEXEC));
   if (file.get() < 0) {
     if (errno == ENOENT) {
@@ -46,31 +109,31 @@ absl::StatusOr<MappedFile> MappedFile::Open(const std::string& path) {
   }
   const auto size = static_cast<size_t>(info.st_size);
   if (size == 0) {
-    return MappedFile(path, nullptr, 0);
+    return MappedFile(path, {}, false);
   }
   void* data = mmap(nullptr, size, PROT_READ, MAP_SHARED, file.get(), 0);
   if (data == MAP_FAILED) {
     return InvalidArgument("%s: cannot map %d bytes: %s", path, size, std::strerror(errno));
   }
-  return MappedFile(path, static_cast<const std::byte*>(data), size);
+  return MappedFile(path, {static_cast<const std::byte*>(data), size}, true);
 }
 
 MappedFile::MappedFile(MappedFile&& other) noexcept
     : path_(std::move(other.path_)),
-      data_(std::exchange(other.data_, nullptr)),
-      size_(std::exchange(other.size_, 0)) {}
+      bytes_(std::exchange(other.bytes_, {})),
+      is_mapped_(std::exchange(other.is_mapped_, false)) {}
 
 MappedFile& MappedFile::operator=(MappedFile&& other) noexcept {
   std::swap(path_, other.path_);
-  std::swap(data_, other.data_);
-  std::swap(size_, other.size_);
+  std::swap(bytes_, other.bytes_);
+  std::swap(is_mapped_, other.is_mapped_);
   return *this;
 }
 
 MappedFile::~MappedFile() {
-  if (data_ != nullptr) {
+  if (is_mapped_) {
     // munmap wants a mutable pointer; the bytes are not written.
-    munmap(const_cast<std::byte*>(data_), size_);
+    munmap(const_cast<std::byte*>(bytes_.data()), bytes_.size());
   }
 }
 

@@ -4,10 +4,35 @@
 #include <cstdint>
 #include <span>
 #include <string>
+#include <string_view>
+#include <vector>
 
 #include "base/status.h"
 
 namespace hadal {
+
+/// What paths of files begin with that are linked into the program: "builtin:demo/config.json".
+/// Whatever reads files by path reads them too.
+inline constexpr std::string_view kBuiltinPrefix = "builtin:";
+
+struct BuiltinFile {
+  std::string_view path;  // with the prefix
+  std::span<const std::byte> bytes;
+};
+
+/// The files of this program, in any order. Defined by programs that have some; elsewhere null.
+[[gnu::weak]] std::span<const BuiltinFile> BuiltinFiles();
+
+/// Whether there is a folder of this path, which may be a built-in one.
+bool IsFolder(const std::string& path);
+
+/// The names of what is in a folder, which may be a built-in one, in any order. NotFound, with the
+/// reason, when it cannot be listed.
+absl::StatusOr<std::vector<std::string>> ListFolder(const std::string& path);
+
+/// Whether there is anything of this path. A symbolic link counts even when it leads nowhere, so
+/// that opening it tells why.
+bool Exists(const std::string& path);
 
 /// A whole file mapped read-only; pages are read when touched. The bytes live as long as the
 /// object. Movable. Any thread may read.
@@ -23,16 +48,16 @@ class MappedFile {
   MappedFile& operator=(const MappedFile&) = delete;
   ~MappedFile();
 
-  [[nodiscard]] std::span<const std::byte> bytes() const { return {data_, size_}; }
+  [[nodiscard]] std::span<const std::byte> bytes() const { return bytes_; }
   [[nodiscard]] const std::string& path() const { return path_; }
 
  private:
-  MappedFile(std::string path, const std::byte* data, size_t size)
-      : path_(std::move(path)), data_(data), size_(size) {}
+  MappedFile(std::string path, std::span<const std::byte> bytes, bool is_mapped)
+      : path_(std::move(path)), bytes_(bytes), is_mapped_(is_mapped) {}
 
   std::string path_;
-  const std::byte* data_ = nullptr;
-  size_t size_ = 0;
+  std::span<const std::byte> bytes_;
+  bool is_mapped_ = false;  // and to be unmapped; built-in files stay
 };
 
 /// The whole text of a small file. InvalidArgument when it is larger than `max_bytes`; otherwise

@@ -35,6 +35,7 @@ struct Request {
   CacheSharing cache_sharing = CacheSharing::kWithinTenant;
   uint64_t cache_salt = 0;                // of those, only requests with the same one
   TimePoint deadline = TimePoint::max();  // then the request ends, wherever it is
+  Duration target_tpot{};  // wished time per output token, for which more is drafted; 0: none
 };
 
 /// InvalidArgument, naming the field, for a request that can never run under `limits`. Any thread.

@@ -290,8 +290,10 @@ void Scheduler::OrderDrafts() {
   candidates_.clear();
   for (const StepPlan::Part& part : plan_.parts) {
     if (const int64_t most = MostNewDrafts(part); most > 0) {
-      candidates_.push_back(
-          {.history = &part.sequence->draft_history, .max_drafts = most, .num_drafts = most});
+      candidates_.push_back({.history = &part.sequence->draft_history,
+                             .max_drafts = most,
+                             .target_tpot = part.sequence->request->request.target_tpot,
+                             .num_drafts = most});
     }
   }
   if (limits_.draft_length == DraftLength::kAdapted) {

@@ -136,6 +136,7 @@ class Scheduler {
   void AgePreempted(TimePoint now);
 
   // Apply.
+  void ObserveDrafts(Duration step_time, Duration draft_time, int64_t num_certain);
   void ApplyPart(const StepPlan::Part& part, std::span<const SampledToken> samples);
   void TakeTokens(const StepPlan::Part& part, std::span<const SampledToken> samples);
   void KeepFullBlocks(Sequence& sequence);

@@ -18,6 +18,7 @@ void Scheduler::Apply(const absl::Status& status, const StepOutput& output, Time
   CHECK(plan_is_open_);
   plan_is_open_ = false;
   ++counts_.total_steps;
+  const int64_t before = counts_.total_generated_tokens;
   // 1. What each part computed. A request that is ending gets no more tokens.
   int64_t first_sample = 0;
   for (size_t i = 0; i < plan_.parts.size(); ++i) {
@@ -44,20 +45,32 @@ void Scheduler::Apply(const absl::Status& status, const StepOutput& output, Time
       EndStopped(request);
     }
   }
-  if (status.ok() && num_chunk_tokens_ == 0) {
-    int64_t num_new_drafts = 0;
-    for (const StepPlan::Part& part : plan_.parts) {
-      num_new_drafts += part.num_new_drafts;
-    }
-    draft_policy_.Observe({.num_tokens = plan_.num_tokens,
-                           .num_new_drafts = num_new_drafts,
-                           .time = now - planned_at_});
+  if (status.ok()) {
+    ObserveDrafts(now - planned_at_, output.draft_time, counts_.total_generated_tokens - before);
   }
   if (status.ok()) {
     pace_.Observe({.num_tokens = plan_.num_tokens,
                    .num_chunk_tokens = num_chunk_tokens_,
                    .time = now - planned_at_});
   }
+}
+
+// The module ran once over chunks and tokens that became certain, then over each sequence's drafts
+// but the last.
+void Scheduler::ObserveDrafts(Duration step_time, Duration draft_time, int64_t num_certain) {
+  DraftPolicy::Step step = {.num_tokens = plan_.num_tokens - num_chunk_tokens_,
+                            .num_chunk_tokens = num_chunk_tokens_,
+                            .time = step_time - draft_time,
+                            .draft_time = draft_time};
+  if (plan_.is_drafted) {
+    step.num_rounds = 1;
+    step.num_module_rows = num_certain + num_chunk_tokens_;
+    for (const StepPlan::Part& part : plan_.parts) {
+      step.num_rounds = std::max(step.num_rounds, part.num_new_drafts);
+      step.num_module_rows += std::max(part.num_new_drafts - 1, int64_t{0});
+    }
+  }
+  draft_policy_.Observe(step);
 }
 
 void Scheduler::ApplyPart(const StepPlan::Part& part, std::span<const SampledToken> samples) {

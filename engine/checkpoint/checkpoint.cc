@@ -1,8 +1,6 @@
 #include "engine/checkpoint/checkpoint.h"
 
 #include <algorithm>
-#include <filesystem>
-#include <system_error>
 #include <utility>
 
 #include "base/check.h"
@@ -40,8 +38,7 @@ bool IsMtpDropped(const ModelConfig& config,
 }  // namespace
 
 absl::StatusOr<Checkpoint> Checkpoint::Open(const std::string& dir) {
-  std::error_code ignored;  // whatever the reason, it is not a folder to read
-  if (!std::filesystem::is_directory(dir, ignored)) {
+  if (!IsFolder(dir)) {
     return NotFound("%s: no such folder", dir);
   }
   Checkpoint checkpoint;

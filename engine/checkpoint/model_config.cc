@@ -1,14 +1,13 @@
 #include "engine/checkpoint/model_config.h"
 
 #include <array>
-#include <filesystem>
 #include <string_view>
-#include <system_error>
 #include <utility>
 
 #include "base/checked_cast.h"
 #include "base/json.h"
 #include "base/json_fields.h"
+#include "base/mapped_file.h"
 
 namespace hadal {
 namespace {
@@ -273,9 +272,7 @@ absl::StatusOr<ModelConfig> ParseModelConfig(const boost::json::value& json) {
 }
 
 absl::StatusOr<ModelConfig> ReadModelConfig(const std::string& path) {
-  std::error_code ignored;  // what is wrong with the path shows when the file is opened
-  const bool is_folder = std::filesystem::is_directory(path, ignored);
-  const std::string file = is_folder ? path + "/config.json" : path;
+  const std::string file = IsFolder(path) ? path + "/config.json" : path;
   ASSIGN_OR_RETURN(const boost::json::value json, ParseJsonFile(file, kMaxFileBytes));
   absl::StatusOr<ModelConfig> config = ParseFields(json);
   return config.ok() ? config : Annotate(config.status(), file);

@@ -1,10 +1,8 @@
 #include "engine/checkpoint/shard_index.h"
 
 #include <algorithm>
-#include <filesystem>
 #include <map>
 #include <string_view>
-#include <system_error>
 #include <utility>
 
 #include <boost/json/object.hpp>
@@ -12,6 +10,7 @@
 
 #include "base/json.h"
 #include "base/json_fields.h"
+#include "base/mapped_file.h"
 
 namespace hadal {
 namespace {
@@ -20,13 +19,6 @@ constexpr size_t kMaxIndexBytes = size_t{64} << 20;
 constexpr std::string_view kIndexName = "model.safetensors.index.json";
 constexpr std::string_view kSingleName = "model.safetensors";
 constexpr std::string_view kExtension = ".safetensors";
-
-// Symbolic links count as what they point to; a broken one exists, so that opening it tells why.
-bool Exists(const std::string& path) {
-  std::error_code ignored;
-  return std::filesystem::symlink_status(path, ignored).type() !=
-         std::filesystem::file_type::not_found;
-}
 
 absl::Status CheckShardName(std::string_view tensor, const boost::json::value& value) {
   if (!value.is_string()) {
@@ -74,19 +66,12 @@ absl::StatusOr<ShardIndex> ParseIndex(const boost::json::value& json) {
 
 // Says what is wrong with a folder that has neither an index nor a model.safetensors.
 absl::Status NoShards(const std::string& dir) {
-  std::error_code error;
-  std::filesystem::directory_iterator files(dir, error);
-  if (error) {
-    return NotFound("%s: cannot list: %s", dir, error.message());
-  }
-  while (!error && files != std::filesystem::directory_iterator()) {
-    if (files->path().extension() == kExtension) {
-      return NotFound("%s: there is %s but no %s to say which tensors it should hold",
-                      dir,
-                      files->path().filename().string(),
-                      kIndexName);
+  ASSIGN_OR_RETURN(const std::vector<std::string> names, ListFolder(dir));
+  for (const std::string& name : names) {
+    if (name.ends_with(kExtension)) {
+      return NotFound(
+          "%s: there is %s but no %s to say which tensors it should hold", dir, name, kIndexName);
     }
-    files.increment(error);
   }
   return NotFound("%s: neither %s nor %s", dir, kIndexName, kSingleName);
 }

@@ -26,7 +26,9 @@ struct RequestRecord {
   FinishReason reason = FinishReason::kFailed;
 
   /// Whether it ran to the length that it asked for.
-  [[nodiscard]] bool completed() const { return reason == FinishReason::kLength; }
+  [[nodiscard]] bool completed() const {
+    return reason == FinishReason::kLength || reason == FinishReason::kStop;
+  }
 };
 
 /// Sums over steps.

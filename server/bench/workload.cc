@@ -125,6 +125,7 @@ absl::Status CheckRequestLengths(std::span<const RequestLength> lengths, int64_t
 
 Workload::Workload(Args args) : args_(std::move(args)) {
   CHECK(!args_.lengths.empty());
+  CHECK(args_.prompts.empty() || args_.prompts.size() == args_.lengths.size());
   CHECK(args_.shared_prefix >= 0 && args_.shared_prefix <= 1);
   int64_t longest = 0;
   for (const RequestLength& length : args_.lengths) {
@@ -152,11 +153,16 @@ Request Workload::MakeRequest(int64_t i) const {
   std::mt19937_64 random = MakeRandom(args_.seed, static_cast<uint64_t>(i));
   Request request;
   request.id = RequestId{i};
-  request.prompt.reserve(static_cast<size_t>(length.prompt_tokens));
-  if (num_shared > 0) {
-    request.prompt.assign(prefix_.begin(), prefix_.begin() + num_shared);
+  if (args_.prompts.empty()) {
+    request.prompt.reserve(static_cast<size_t>(length.prompt_tokens));
+    if (num_shared > 0) {
+      request.prompt.assign(prefix_.begin(), prefix_.begin() + num_shared);
+    }
+    FillWithRandomIds(random, args_.vocab_size, length.prompt_tokens, request.prompt);
+  } else {
+    request.prompt = args_.prompts[static_cast<size_t>(i)];
   }
-  FillWithRandomIds(random, args_.vocab_size, length.prompt_tokens, request.prompt);
+  request.stop_token_ids = args_.stop_token_ids;
   request.sampling.temperature = args_.temperature;
   request.sampling.seed = random();
   request.max_new_tokens = length.output_tokens;

@@ -34,12 +34,15 @@ absl::StatusOr<std::vector<RequestLength>> ReadRequestLengths(const std::string&
 absl::Status CheckRequestLengths(std::span<const RequestLength> lengths, int64_t context_tokens);
 
 /// The requests of a benchmark: prompts of random ids, which go on to their full length whatever
-/// the model says. A request is made when it is asked for and depends on the arguments and its
-/// number alone. Const after construction; any thread.
+/// the model says, or prompts that are given, whose answers may end. A request is made when it is
+/// asked for and depends on the arguments and its number alone. Const after construction; any
+/// thread.
 class Workload {
  public:
   struct Args {
-    std::vector<RequestLength> lengths;  // of each request
+    std::vector<RequestLength> lengths;              // of each request
+    std::vector<std::vector<TokenId>> prompts = {};  // of such lengths; none: random ones
+    std::vector<TokenId> stop_token_ids = {};        // that end an answer
     int64_t vocab_size = 0;
     double shared_prefix = 0;    // share of each prompt that is common to all, 0 to 1
     float temperature = 0;       // of sampling
@@ -50,8 +53,8 @@ class Workload {
 
   [[nodiscard]] int64_t num_requests() const { return std::ssize(args_.lengths); }
 
-  /// Request `i`, with id i and without a stream. The first round(shared_prefix · prompt_tokens)
-  /// tokens of its prompt are those of every other prompt, as far as both go.
+  /// Request `i`, with id i and without a stream. Of random prompts, the first round(shared_prefix
+  /// · prompt_tokens) tokens of its prompt are those of every other prompt, as far as both go.
   [[nodiscard]] Request MakeRequest(int64_t i) const;
 
   /// When request `i` arrives, from the start on: a Poisson process. Zero without a rate.

@@ -7,7 +7,6 @@
 
 #include "engine/api/sampling_params.h"
 #include "engine/checkpoint/model_summary.h"
-#include "engine/checkpoint/random_checkpoint.h"
 #include "engine/local_executor.h"
 #include "engine/model/cache_budget.h"
 #include "engine/model/kv_cache.h"
@@ -18,32 +17,23 @@
 #include "server/cli/json_output.h"
 #include "server/cli/model/draft_tokens.h"
 #include "server/cli/model/loaded_model.h"
+#include "server/cli/model/text_model.h"
 
 namespace hadal {
 namespace {
 
-constexpr uint64_t kRandomModelSeed = 0;
 constexpr int64_t kOpenLoadSequences = 64;  // that run at a time, unless told otherwise
 constexpr int64_t kMostWaitingTokens = int64_t{1} << 30U;  // what Limits allow
 
-bool IsBuiltIn(const BenchOptions& options) {
-  return options.model.model.empty();
-}
-
-absl::StatusOr<ModelConfig> ReadConfig(const BenchOptions& options) {
-  return IsBuiltIn(options) ? ParseModelConfig(RandomModelConfig())
-                            : CheckpointFault(ReadModelConfig(options.model.model));
-}
-
-absl::StatusOr<std::unique_ptr<LoadedModel>> LoadModel(const BenchOptions& options,
-                                                       const KernelTable& kernels) {
-  if (!IsBuiltIn(options)) {
-    return LoadedModel::Load(options.model, kernels);
+absl::Status ReadChats(const BenchOptions& options, Workload::Args& args) {
+  ASSIGN_OR_RETURN(const TextModel text, TextModel::Open(options.model.model));
+  ASSIGN_OR_RETURN(args.prompts, text.EncodeChatsFile(options.chats_file));
+  args.stop_token_ids = text.EosTokenIds();
+  for (const std::vector<TokenId>& prompt : args.prompts) {
+    args.lengths.push_back(
+        {.prompt_tokens = std::ssize(prompt), .output_tokens = options.output_tokens});
   }
-  std::fprintf(stderr, "no --model: using a small random model that is built in\n");
-  ASSIGN_OR_RETURN(Checkpoint checkpoint,
-                   MakeRandomCheckpoint(RandomModelConfig(), kRandomModelSeed));
-  return LoadedModel::Load(options.model, std::move(checkpoint), kernels);
+  return absl::OkStatus();
 }
 
 absl::StatusOr<Workload::Args> MakeWorkload(const BenchOptions& options,
@@ -54,12 +44,14 @@ absl::StatusOr<Workload::Args> MakeWorkload(const BenchOptions& options,
                       .temperature = options.temperature,
                       .rate = options.rate,
                       .seed = options.seed};
-  if (options.lengths_file.empty()) {
+  if (!options.chats_file.empty()) {
+    RETURN_IF_ERROR(ReadChats(options, args));
+  } else if (!options.lengths_file.empty()) {
+    ASSIGN_OR_RETURN(args.lengths, ReadRequestLengths(options.lengths_file));
+  } else {
     args.lengths.assign(
         static_cast<size_t>(options.num_prompts),
         {.prompt_tokens = options.prompt_tokens, .output_tokens = options.output_tokens});
-  } else {
-    ASSIGN_OR_RETURN(args.lengths, ReadRequestLengths(options.lengths_file));
   }
   RETURN_IF_ERROR(CheckRequestLengths(args.lengths, config.max_position_embeddings));
   return args;
@@ -67,6 +59,7 @@ absl::StatusOr<Workload::Args> MakeWorkload(const BenchOptions& options,
 
 // One short request, which makes the engine's memory grow to what steps need.
 Workload::Args MakeWarmUp(Workload::Args args, int64_t max_step_tokens) {
+  args.prompts.clear();
   RequestLength& length = args.lengths.front();
   length.prompt_tokens = std::min(length.prompt_tokens, max_step_tokens);
   length.output_tokens = std::min<int64_t>(length.output_tokens, 2);
@@ -96,8 +89,7 @@ absl::StatusOr<Limits> MakeLimits(const BenchOptions& options,
                 .max_sequence_tokens = config.max_position_embeddings,
                 .max_sequences_per_request = 1,
                 .watermark = 0,  // the default cache has room for all that can run
-                .target_step_time = std::chrono::duration_cast<Duration>(
-                    std::chrono::duration<double, std::milli>(options.target_step_ms))};
+                .target_step_time = FromMilliseconds(options.target_step_ms)};
   RETURN_IF_ERROR(SetDraftTokens(options.draft_tokens, config, limits));
   RETURN_IF_ERROR(ValidateLimits(limits));
   return limits;
@@ -130,12 +122,12 @@ boost::json::object Echo(const BenchOptions& options,
                          LoadedModel& loaded,
                          const KvCache& cache,
                          DType cache_dtype) {
-  const bool listed = !options.lengths_file.empty();
-  boost::json::object echo = {{"model", TextOrNull(options.model.model)},
+  boost::json::object echo = {{"model", options.model.model},
                               {"prompts", limits.max_requests},
                               {"prompt_tokens", nullptr},
                               {"output_tokens", nullptr},
                               {"lengths", TextOrNull(options.lengths_file)},
+                              {"chats", TextOrNull(options.chats_file)},
                               {"concurrency", nullptr},
                               {"rate", nullptr},
                               {"shared_prefix", options.shared_prefix},
@@ -150,9 +142,11 @@ boost::json::object Echo(const BenchOptions& options,
                               {"draft_tokens", options.draft_tokens},
                               {"threads", loaded.pool().num_threads()},
                               {"kernels", options.model.kernels}};
-  if (!listed) {
-    echo["prompt_tokens"] = options.prompt_tokens;
+  if (options.lengths_file.empty()) {
     echo["output_tokens"] = options.output_tokens;
+    if (options.chats_file.empty()) {
+      echo["prompt_tokens"] = options.prompt_tokens;
+    }
   }
   if (options.rate.has_value()) {
     echo["rate"] = *options.rate;
@@ -166,7 +160,7 @@ boost::json::object Echo(const BenchOptions& options,
 
 absl::Status RunCommand(const BenchOptions& options) {
   // 1. What does not need the weights comes first, so that mistakes show at once.
-  ASSIGN_OR_RETURN(const ModelConfig config, ReadConfig(options));
+  ASSIGN_OR_RETURN(const ModelConfig config, CheckpointFault(ReadModelConfig(options.model.model)));
   ASSIGN_OR_RETURN(const KernelTable kernels, BuildKernelTable(options.model.kernels));
   ASSIGN_OR_RETURN(const Workload::Args workload_args, MakeWorkload(options, config));
   const Workload workload(workload_args);
@@ -174,7 +168,8 @@ absl::Status RunCommand(const BenchOptions& options) {
   const DType cache_dtype = options.cache_dtype.value_or(DefaultCacheDType(config));
 
   // 2. The model, its cache, what runs steps.
-  ASSIGN_OR_RETURN(const std::unique_ptr<LoadedModel> loaded, LoadModel(options, kernels));
+  ASSIGN_OR_RETURN(const std::unique_ptr<LoadedModel> loaded,
+                   LoadedModel::Load(options.model, kernels));
   ASSIGN_OR_RETURN(limits.num_blocks,
                    ChooseNumBlocks(options.cache_memory, *loaded, cache_dtype, limits, workload));
   ASSIGN_OR_RETURN(KvCache cache,

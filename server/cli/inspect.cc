@@ -1,9 +1,12 @@
+#include <algorithm>
 #include <cstdio>
-#include <filesystem>
 #include <optional>
+#include <string>
+#include <vector>
 
 #include <boost/json/object.hpp>
 
+#include "base/mapped_file.h"
 #include "engine/checkpoint/model_summary.h"
 #include "engine/model/cache_budget.h"
 #include "engine/model/kv_cache.h"
@@ -28,14 +31,10 @@ struct Report {
 };
 
 bool HasWeights(const std::string& dir) {
-  std::error_code error;
-  for (const auto& entry : std::filesystem::directory_iterator(dir, error)) {
-    const std::string name = entry.path().filename();
-    if (name.ends_with(".safetensors") || name == "model.safetensors.index.json") {
-      return true;
-    }
-  }
-  return false;
+  const absl::StatusOr<std::vector<std::string>> names = ListFolder(dir);
+  return names.ok() && std::any_of(names->begin(), names->end(), [](const std::string& name) {
+           return name.ends_with(".safetensors") || name == "model.safetensors.index.json";
+         });
 }
 
 absl::StatusOr<Report> MakeReport(const InspectOptions& options) {

@@ -19,7 +19,7 @@ enum class OutputFormat : int8_t { kText, kJson };
 
 /// Flags of every command that runs a model.
 struct ModelOptions {
-  std::string model;                // checkpoint folder
+  std::string model{kDemoModel};    // checkpoint folder
   int32_t threads = 0;              // 0: one for each usable CPU
   std::string kernels = "auto";     // kernel_registry.h
   DType cache_dtype = DType::kF32;  // exact: one sequence needs little memory
@@ -46,7 +46,7 @@ struct GenerateOptions {
 };
 
 struct InspectOptions {
-  std::string model;
+  std::string model{kDemoModel};
   std::optional<DType> cache_dtype;         // nothing: kv_cache.h DefaultCacheDType
   int64_t context_tokens = 0;               // 0: one sequence of the model's whole context
   std::optional<CacheMemory> cache_memory;  // what this much holds instead
@@ -54,7 +54,7 @@ struct InspectOptions {
 };
 
 struct TokenizeOptions {
-  std::string model;
+  std::string model{kDemoModel};
   std::optional<std::string> text;  // exactly one of text, text_file and chat_file
   std::string text_file;
   std::string chat_file;
@@ -62,7 +62,7 @@ struct TokenizeOptions {
 };
 
 struct DetokenizeOptions {
-  std::string model;
+  std::string model{kDemoModel};
   std::vector<TokenId> ids;
 };
 
@@ -74,12 +74,13 @@ struct ScoreOptions {
 };
 
 struct BenchOptions {
-  ModelOptions model;                // an empty folder: the built-in random model
+  ModelOptions model;
   std::optional<DType> cache_dtype;  // nothing: kv_cache.h DefaultCacheDType; model's is not used
   int64_t num_prompts = 64;
   int64_t prompt_tokens = 128;  // of each request
   int64_t output_tokens = 64;
   std::string lengths_file;    // instead of the three before
+  std::string chats_file;      // instead of random prompts; their answers may end by themselves
   int64_t concurrency = 16;    // requests in flight
   std::optional<double> rate;  // instead of concurrency: requests a second
   double shared_prefix = 0;    // share of each prompt that is common to all
@@ -99,7 +100,8 @@ struct ServeOptions {
 };
 
 struct DoctorOptions {
-  ModelOptions model;  // an empty folder: widths that are built in; only threads and kernels count
+  ModelOptions model = {.model = ""};  // an empty folder: widths that are built in; else only
+                                       // threads and kernels count
   OutputFormat format = OutputFormat::kText;
 };
 

@@ -40,7 +40,8 @@ CLI::Validator NumberIn(double min, double max) {
 CLI::Option* AddModelFlag(CLI::App& app, std::string& model) {
   return app
       .add_option("--model", model, "Checkpoint folder: config.json, tokenizer.json, *.safetensors")
-      ->type_name("DIR");
+      ->type_name("DIR")
+      ->capture_default_str();
 }
 
 // `CacheDType` is DType, or an optional of it.
@@ -82,7 +83,7 @@ CLI::Option* AddCacheMemoryFlag(CLI::App& app,
 }
 
 void AddModelFlags(CLI::App& app, ModelOptions& options) {
-  AddModelFlag(app, options.model)->required();
+  AddModelFlag(app, options.model);
   AddEngineFlags(app, options);
   AddCacheDTypeFlag(app, "f32, which rounds nothing", options.cache_dtype);
 }
@@ -145,7 +146,7 @@ void AddGenerate(CLI::App& app, GenerateOptions& options) {
 }
 
 void AddInspect(CLI::App& app, InspectOptions& options) {
-  AddModelFlag(app, options.model)->required();
+  AddModelFlag(app, options.model);
   AddCacheDTypeFlag(app, "f32 for f32 checkpoints, else bf16", options.cache_dtype);
   app.add_option("--context",
                  options.context_tokens,
@@ -157,7 +158,7 @@ void AddInspect(CLI::App& app, InspectOptions& options) {
 }
 
 void AddTokenize(CLI::App& app, TokenizeOptions& options) {
-  AddModelFlag(app, options.model)->required();
+  AddModelFlag(app, options.model);
   CLI::Option_group* source = app.add_option_group("input");
   source->add_option("--text", options.text)->type_name("TEXT");
   source->add_option("--file", options.text_file, "UTF-8 text")->type_name("FILE");
@@ -168,7 +169,7 @@ void AddTokenize(CLI::App& app, TokenizeOptions& options) {
 }
 
 void AddDetokenize(CLI::App& app, DetokenizeOptions& options) {
-  AddModelFlag(app, options.model)->required();
+  AddModelFlag(app, options.model);
   app.add_option("--ids", options.ids)->delimiter(',')->type_name("ID,...")->required();
 }
 
@@ -203,6 +204,14 @@ void AddLoadFlags(CLI::App& app, BenchOptions& options) {
       ->excludes(prompts)
       ->excludes(prompt_tokens)
       ->excludes(output_tokens);
+  app.add_option("--chats",
+                 options.chats_file,
+                 "Instead of random prompts, those of chat requests, whose answers may end by "
+                 "themselves: a JSON array")
+      ->type_name("JSON_FILE")
+      ->excludes(prompts)
+      ->excludes(prompt_tokens)
+      ->excludes("--lengths");
   CLI::Option* const concurrency =
       app.add_option("--concurrency", options.concurrency, "Requests in flight")
           ->check(CLI::Range(int64_t{1}, int64_t{1'000'000}))
@@ -227,7 +236,6 @@ void AddLoadFlags(CLI::App& app, BenchOptions& options) {
 
 void AddBench(CLI::App& app, BenchOptions& options) {
   AddModelFlag(app, options.model.model);
-  app.get_option("--model")->description("Checkpoint folder; without, a small random model");
   AddEngineFlags(app, options.model);
   AddCacheDTypeFlag(app, "f32 for f32 checkpoints, else bf16", options.cache_dtype);
   AddLoadFlags(app, options);

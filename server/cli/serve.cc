@@ -23,7 +23,8 @@
 namespace hadal {
 namespace {
 
-// Without names, that of the folder: "DeepSeek-V3" for /models/DeepSeek-V3/.
+// Without names, that of the folder: "DeepSeek-V3" for /models/DeepSeek-V3/, "demo" for
+// builtin:demo.
 std::vector<std::string> NamesOf(const ServerConfig& config) {
   if (!config.model.names.empty()) {
     return config.model.names;
@@ -32,7 +33,7 @@ std::vector<std::string> NamesOf(const ServerConfig& config) {
   while (path.size() > 1 && path.ends_with('/')) {
     path.pop_back();
   }
-  return {path.substr(path.find_last_of('/') + 1)};
+  return {path.substr(path.find_last_of("/:") + 1)};
 }
 
 // Layers with experts follow those without; MTP layers do not run.
@@ -109,6 +110,10 @@ absl::Status RunCommand(const ServeOptions& options) {
   }
   const SteadyClock clock;
   Health health;
+
+  if (config.model.path == kDemoModel) {
+    Log(LogLevel::kInfo, "no --model: serving the demo model that is built in");
+  }
 
   // 1. What is wrong with the files shows before anything is started.
   ASSIGN_OR_RETURN(const TextModel text, TextModel::Open(config.model.path));

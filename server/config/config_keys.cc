@@ -138,7 +138,7 @@ constexpr std::array kKeys = {
               "--model",
               "DIR",
               "Checkpoint folder: config.json, tokenizer.json, *.safetensors",
-              Text<&C::model, &C::Model::path>(nullptr)},
+              Text<&C::model, &C::Model::path>(&CheckNotEmpty)},
     ConfigKey{"model",
               "names",
               "--served-model-name",

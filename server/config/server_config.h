@@ -2,6 +2,7 @@
 
 #include <cstdint>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "base/log.h"
@@ -9,13 +10,16 @@
 
 namespace hadal {
 
+/// The model that is linked into the program (mapped_file.h): what runs when none is named.
+inline constexpr std::string_view kDemoModel = "builtin:demo";
+
 /// All that `hadal serve` can be told. The keys of the YAML file are these names, in sections as
 /// they stand here (`http.port`); the flags are the keys with '-' for '_' and without the section
 /// (--port), unless config_keys.cc says otherwise. Times are in seconds, sizes in bytes with units
 /// allowed ("8MiB").
 struct ServerConfig {
   struct Model {
-    std::string path;                   // --model: checkpoint folder
+    std::string path{kDemoModel};       // --model: checkpoint folder
     std::vector<std::string> names;     // --served-model-name: what clients call it; the first is
                                         // said in answers; by default the folder's name
     int32_t threads = 0;                // 0: one for each usable CPU

@@ -127,7 +127,8 @@ absl::StatusOr<Request> Generation::MakeRequest(const Args& args) {
       .tenant = args.tenant,
       .cache_sharing = args.context.cache_sharing,
       .cache_salt = HashSalt(params.cache_salt),
-      .deadline = args.arrival + params.timeout.value_or(args.context.request_timeout)};
+      .deadline = args.arrival + params.timeout.value_or(args.context.request_timeout),
+      .target_tpot = params.target_tpot};
   request.sampling.min_tokens = params.min_tokens;
   request.sampling.ending_token_ids = request.stop_token_ids;
   request.sampling.seed = params.seed.has_value() ? *params.seed : FreshSeed();

@@ -26,7 +26,12 @@ struct GenerationParams {
   std::string cache_salt;           // prefixes are shared among requests with the same one
   int32_t priority = 0;             // lower goes first
   std::optional<Duration> timeout;  // from its arrival
+  Duration target_tpot{};           // wished time per output token; 0: none
 };
+
+/// Bounds of target_tpot, in milliseconds.
+inline constexpr float kMinTargetTpotMs = 0.001F;
+inline constexpr float kMaxTargetTpotMs = 60'000;
 
 /// Bounds of what one request may ask for.
 struct GenerationLimits {

@@ -150,6 +150,12 @@ absl::Status ReadCounts(const v1::GenerationParams& message,
         "params.priority", message.priority(), {limits.min_priority, limits.max_priority}));
     params.priority = message.priority();
   }
+  if (message.has_target_tpot_ms()) {
+    const float target = message.target_tpot_ms();
+    RETURN_IF_ERROR(
+        CheckFloat("params.target_tpot_ms", target, {kMinTargetTpotMs, kMaxTargetTpotMs}));
+    params.target_tpot = FromMilliseconds(double{target});
+  }
   return absl::OkStatus();
 }
 

@@ -180,6 +180,11 @@ absl::StatusOr<GenerationParams> ReadGenerationParams(const JsonFields& body,
     params.priority = static_cast<int32_t>(priority);
   }
   ASSIGN_OR_RETURN(params.timeout, ReadTimeout(body, limits));
+  if (body.Find("target_tpot_ms") != nullptr) {
+    ASSIGN_OR_RETURN(const double target,
+                     body.Number("target_tpot_ms", {kMinTargetTpotMs, kMaxTargetTpotMs}));
+    params.target_tpot = FromMilliseconds(target);
+  }
   RETURN_IF_ERROR(CheckResponseFormat(body));
   return params;
 }

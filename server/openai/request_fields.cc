@@ -50,6 +50,7 @@ constexpr Field kGenerationFields[] = {
     {"cache_salt", Rule::kRead},
     {"priority", Rule::kRead},
     {"timeout", Rule::kRead},
+    {"target_tpot_ms", Rule::kRead},
     {"response_format", Rule::kRead},
     {"user", Rule::kAnyText},
     {"safety_identifier", Rule::kAnyText},

@@ -1,8 +1,6 @@
 #pragma once
 
 #include <functional>
-#include <prometheus/collectable.h>
-#include <prometheus/metric_family.h>
 #include <string>
 #include <utility>
 #include <vector>
@@ -11,19 +9,20 @@
 #include <absl/synchronization/mutex.h>
 
 #include "engine/api/kernel_health.h"
+#include "server/operations/metric.h"
 
 namespace hadal {
 
 /// hadal_kernel_info{op,implementation}, hadal_kernel_faults_total{op} and
 /// hadal_kernel_demotions_total{op}, asked for at each scrape. Any thread.
-class KernelMetrics final : public prometheus::Collectable {
+class KernelMetrics final : public Collectable {
  public:
   explicit KernelMetrics(std::string model) : model_(std::move(model)) {}
 
   /// Null: no kernels. When this returns nobody is in the function that was there before.
   void SetKernels(std::function<std::vector<KernelHealth>()> kernels);
 
-  [[nodiscard]] std::vector<prometheus::MetricFamily> Collect() const override;
+  [[nodiscard]] std::vector<MetricFamily> Collect() const override;
 
  private:
   const std::string model_;

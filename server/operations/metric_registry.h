@@ -1,19 +1,17 @@
 #pragma once
 
 #include <cstdint>
-#include <map>
 #include <memory>
 #include <span>
 #include <string>
+#include <utility>
+#include <variant>
 #include <vector>
 
-namespace prometheus {
-class Collectable;
-class Counter;
-class Gauge;
-class Histogram;
-class Registry;
-}  // namespace prometheus
+#include <absl/base/thread_annotations.h>
+#include <absl/synchronization/mutex.h>
+
+#include "server/operations/metric.h"
 
 namespace hadal {
 
@@ -27,8 +25,6 @@ struct MetricFamilyName {
   MetricScope scope = MetricScope::kModel;
 };
 
-using MetricLabels = std::map<std::string, std::string>;
-
 /// The metrics of one server: what is added lives as long as the registry. Adding the same family
 /// again with other labels gives another series of it. Any thread.
 class MetricRegistry {
@@ -36,18 +32,17 @@ class MetricRegistry {
   explicit MetricRegistry(const std::string& model);
   MetricRegistry(const MetricRegistry&) = delete;
   MetricRegistry& operator=(const MetricRegistry&) = delete;
-  ~MetricRegistry();
 
-  prometheus::Counter& AddCounter(const MetricFamilyName& family, const MetricLabels& labels);
-  prometheus::Gauge& AddGauge(const MetricFamilyName& family, const MetricLabels& labels);
+  Counter& AddCounter(const MetricFamilyName& family, const MetricLabels& labels);
+  Gauge& AddGauge(const MetricFamilyName& family, const MetricLabels& labels);
 
   /// `bounds` are the upper bounds of the buckets, rising, without infinity.
-  prometheus::Histogram& AddHistogram(const MetricFamilyName& family,
-                                      const MetricLabels& labels,
-                                      std::span<const double> bounds);
+  Histogram& AddHistogram(const MetricFamilyName& family,
+                          const MetricLabels& labels,
+                          std::span<const double> bounds);
 
   /// Borrows what makes its own families at each scrape. Before the first Serialize.
-  void AddCollectable(const prometheus::Collectable& collectable);
+  void AddCollectable(const Collectable& collectable);
 
   [[nodiscard]] const std::string& model() const { return model_; }
 
@@ -55,11 +50,33 @@ class MetricRegistry {
   [[nodiscard]] std::string Serialize() const;
 
  private:
-  [[nodiscard]] MetricLabels ConstantLabels(MetricScope scope) const;
+  struct Series {
+    template <typename Metric, typename... Args>
+    Series(MetricLabels its_labels, std::in_place_type_t<Metric> type, Args&&... args)
+        : labels(std::move(its_labels)), metric(type, std::forward<Args>(args)...) {}
+
+    const MetricLabels labels;
+    std::variant<Counter, Gauge, Histogram> metric;
+  };
+  struct Family {
+    MetricFamilyName name;
+    MetricType type;
+    std::vector<std::unique_ptr<Series>> series;
+  };
+
+  template <typename Metric, typename... Args>
+  Metric& Add(const MetricFamilyName& name,
+              MetricType type,
+              MetricLabels labels,
+              const Args&... args);
+  Family& FindOrAddFamily(const MetricFamilyName& name, MetricType type)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  [[nodiscard]] std::vector<MetricFamily> Collect() const;
 
   const std::string model_;
-  const std::unique_ptr<prometheus::Registry> registry_;
-  std::vector<const prometheus::Collectable*> collectables_;
+  mutable absl::Mutex mutex_;
+  std::vector<Family> families_ ABSL_GUARDED_BY(mutex_);
+  std::vector<const Collectable*> collectables_;
 };
 
 }  // namespace hadal

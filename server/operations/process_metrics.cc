@@ -73,23 +73,23 @@ class Families {
  public:
   void Add(const std::string& name,
            const std::string& help,
-           prometheus::MetricType type,
+           MetricType type,
            std::optional<double> value) {
     if (!value.has_value()) {
       return;
     }
-    prometheus::MetricFamily& family = families_.emplace_back();
+    MetricFamily& family = families_.emplace_back();
     family.name = name;
     family.help = help;
     family.type = type;
-    prometheus::ClientMetric& metric = family.metric.emplace_back();
-    (type == prometheus::MetricType::Counter ? metric.counter.value : metric.gauge.value) = *value;
+    MetricSample& metric = family.samples.emplace_back();
+    metric.value = *value;
   }
 
-  std::vector<prometheus::MetricFamily> Take() { return std::move(families_); }
+  std::vector<MetricFamily> Take() { return std::move(families_); }
 
  private:
-  std::vector<prometheus::MetricFamily> families_;
+  std::vector<MetricFamily> families_;
 };
 
 }  // namespace
@@ -120,21 +120,20 @@ std::optional<ProcessStat> ParseProcessStat(std::string_view line) {
   return stat;
 }
 
-std::vector<prometheus::MetricFamily> ProcessMetrics::Collect() const {
-  using prometheus::MetricType;
+std::vector<MetricFamily> ProcessMetrics::Collect() const {
   Families families;
   if (const auto stat = ParseProcessStat(ReadProc("/proc/self/stat"))) {
     const auto ticks_per_second = static_cast<double>(sysconf(_SC_CLK_TCK));
     families.Add("process_cpu_seconds_total",
                  "CPU time of the process, user and system.",
-                 MetricType::Counter,
+                 MetricType::kCounter,
                  stat->cpu_ticks / ticks_per_second);
     families.Add(
-        "process_threads", "Threads of the process.", MetricType::Gauge, stat->num_threads);
+        "process_threads", "Threads of the process.", MetricType::kGauge, stat->num_threads);
     if (const auto boot_time = NumberAfter(ReadProc("/proc/stat"), "btime")) {
       families.Add("process_start_time_seconds",
                    "When the process started, in seconds since 1970.",
-                   MetricType::Gauge,
+                   MetricType::kGauge,
                    *boot_time + stat->start_ticks / ticks_per_second);
     }
   }
@@ -146,19 +145,19 @@ std::vector<prometheus::MetricFamily> ProcessMetrics::Collect() const {
   if (virtual_pages.has_value() && resident_pages.has_value()) {
     families.Add("process_virtual_memory_bytes",
                  "Virtual memory of the process.",
-                 MetricType::Gauge,
+                 MetricType::kGauge,
                  *virtual_pages * page_size);
     families.Add("process_resident_memory_bytes",
                  "Memory of the process that is in RAM.",
-                 MetricType::Gauge,
+                 MetricType::kGauge,
                  *resident_pages * page_size);
   }
-  families.Add("process_open_fds", "Open files and sockets.", MetricType::Gauge, NumOpenFiles());
+  families.Add("process_open_fds", "Open files and sockets.", MetricType::kGauge, NumOpenFiles());
   rlimit limit = {};
   if (getrlimit(RLIMIT_NOFILE, &limit) == 0) {
     families.Add("process_max_fds",
                  "Most files and sockets that may be open.",
-                 MetricType::Gauge,
+                 MetricType::kGauge,
                  static_cast<double>(limit.rlim_cur));
   }
   return families.Take();

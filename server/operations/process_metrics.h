@@ -1,11 +1,11 @@
 #pragma once
 
 #include <optional>
-#include <prometheus/collectable.h>
-#include <prometheus/metric_family.h>
 #include <string>
 #include <string_view>
 #include <vector>
+
+#include "server/operations/metric.h"
 
 namespace hadal {
 
@@ -21,9 +21,9 @@ std::optional<ProcessStat> ParseProcessStat(std::string_view line);
 
 /// The metrics process_* that all Prometheus clients have, of this process, read from /proc at each
 /// scrape. What cannot be read is left out. Any thread.
-class ProcessMetrics final : public prometheus::Collectable {
+class ProcessMetrics final : public Collectable {
  public:
-  [[nodiscard]] std::vector<prometheus::MetricFamily> Collect() const override;
+  [[nodiscard]] std::vector<MetricFamily> Collect() const override;
 };
 
 }  // namespace hadal

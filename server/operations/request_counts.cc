@@ -51,11 +51,11 @@ void RequestCounts::Count(RouteName route, int32_t status, std::string_view fini
              .fetch_add(1, std::memory_order_relaxed);
 }
 
-std::vector<prometheus::MetricFamily> RequestCounts::Collect() const {
-  prometheus::MetricFamily family = {.name = "hadal_requests_total",
-                                     .help = "Requests that were answered, or given up by clients.",
-                                     .type = prometheus::MetricType::Counter,
-                                     .metric = {}};
+std::vector<MetricFamily> RequestCounts::Collect() const {
+  MetricFamily family = {.name = "hadal_requests_total",
+                         .help = "Requests that were answered, or given up by clients.",
+                         .type = MetricType::kCounter,
+                         .samples = {}};
   for (size_t route_index = 0; route_index < kNumRoutes; ++route_index) {
     const auto route = static_cast<RouteName>(route_index);
     for (size_t status_index = 0; status_index < kNumStatuses; ++status_index) {
@@ -67,12 +67,12 @@ std::vector<prometheus::MetricFamily> RequestCounts::Collect() const {
         if (count == 0 && !IsExpected(route, status, reason)) {
           continue;
         }
-        prometheus::ClientMetric& metric = family.metric.emplace_back();
-        metric.label = {{"model", model_},
-                        {"route", std::string(NameOf(route))},
-                        {"code", status == 0 ? "other" : std::to_string(status)},
-                        {"finish_reason", std::string(reason)}};
-        metric.counter.value = static_cast<double>(count);
+        MetricSample& metric = family.samples.emplace_back();
+        metric.labels = {{"model", model_},
+                         {"route", std::string(NameOf(route))},
+                         {"code", status == 0 ? "other" : std::to_string(status)},
+                         {"finish_reason", std::string(reason)}};
+        metric.value = static_cast<double>(count);
       }
     }
   }

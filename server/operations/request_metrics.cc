@@ -2,9 +2,6 @@
 
 #include <algorithm>
 #include <array>
-#include <prometheus/counter.h>
-#include <prometheus/gauge.h>
-#include <prometheus/histogram.h>
 #include <span>
 
 #include "server/operations/request_counts.h"
@@ -70,20 +67,20 @@ double Seconds(Duration duration) {
   return std::chrono::duration<double>(std::max(duration, Duration::zero())).count();
 }
 
-prometheus::Histogram& AddModelHistogram(MetricRegistry& registry,
-                                         const std::string& name,
-                                         const std::string& help,
-                                         std::span<const double> bounds) {
+Histogram& AddModelHistogram(MetricRegistry& registry,
+                             const std::string& name,
+                             const std::string& help,
+                             std::span<const double> bounds) {
   return registry.AddHistogram({.name = name, .help = help}, {}, bounds);
 }
 
-prometheus::Counter* AddRejected(MetricRegistry& registry, const std::string& reason) {
+Counter* AddRejected(MetricRegistry& registry, const std::string& reason) {
   return &registry.AddCounter({.name = "hadal_requests_rejected_total",
                                .help = "Requests refused before any work was done for them."},
                               {{"reason", reason}});
 }
 
-prometheus::Counter* AddAnswerTokens(MetricRegistry& registry, const std::string& phase) {
+Counter* AddAnswerTokens(MetricRegistry& registry, const std::string& phase) {
   return &registry.AddCounter({.name = "hadal_generation_tokens_total",
                                .help = "Generated tokens, by the part of the answer they are in."},
                               {{"phase", phase}});

@@ -38,23 +38,23 @@ class RequestMetrics {
   static constexpr size_t kNumAnswerPhases = 3;
 
   std::unique_ptr<RequestCounts> requests_;
-  std::array<prometheus::Counter*, kNumRejectReasons> rejected_;      // by RejectReason
-  std::array<prometheus::Counter*, kNumAnswerPhases> answer_tokens_;  // by AnswerPhase
-  prometheus::Histogram& time_to_first_token_;
-  prometheus::Histogram& inter_token_latency_;
-  prometheus::Histogram& time_per_output_token_;
-  prometheus::Histogram& duration_;
-  prometheus::Histogram& queue_time_;
-  prometheus::Histogram& prefill_time_;
-  prometheus::Histogram& decode_time_;
-  prometheus::Histogram& prompt_tokens_;
-  prometheus::Histogram& completion_tokens_;
-  prometheus::Gauge& open_streams_;
-  prometheus::Gauge& in_flight_bytes_;
-  prometheus::Counter& disconnects_;
-  prometheus::Counter& slow_clients_;
-  prometheus::Gauge& connections_;
-  prometheus::Histogram& reactor_stall_;
+  std::array<Counter*, kNumRejectReasons> rejected_;      // by RejectReason
+  std::array<Counter*, kNumAnswerPhases> answer_tokens_;  // by AnswerPhase
+  Histogram& time_to_first_token_;
+  Histogram& inter_token_latency_;
+  Histogram& time_per_output_token_;
+  Histogram& duration_;
+  Histogram& queue_time_;
+  Histogram& prefill_time_;
+  Histogram& decode_time_;
+  Histogram& prompt_tokens_;
+  Histogram& completion_tokens_;
+  Gauge& open_streams_;
+  Gauge& in_flight_bytes_;
+  Counter& disconnects_;
+  Counter& slow_clients_;
+  Gauge& connections_;
+  Histogram& reactor_stall_;
 };
 
 }  // namespace hadal

@@ -1,7 +1,5 @@
 #include "server/operations/server_metrics.h"
 
-#include <prometheus/gauge.h>
-
 #include <absl/base/thread_annotations.h>
 #include <absl/synchronization/mutex.h>
 

@@ -2,9 +2,6 @@
 
 #include <algorithm>
 #include <array>
-#include <prometheus/counter.h>
-#include <prometheus/gauge.h>
-#include <prometheus/histogram.h>
 #include <span>
 #include <string>
 
@@ -42,52 +39,48 @@ double Seconds(Duration duration) {
   return std::chrono::duration<double>(std::max(duration, Duration::zero())).count();
 }
 
-prometheus::Gauge& AddGauge(MetricRegistry& registry,
-                            const std::string& name,
-                            const std::string& help) {
+Gauge& AddGauge(MetricRegistry& registry, const std::string& name, const std::string& help) {
   return registry.AddGauge({.name = name, .help = help}, {});
 }
 
-prometheus::Counter& AddCounter(MetricRegistry& registry,
-                                const std::string& name,
-                                const std::string& help) {
+Counter& AddCounter(MetricRegistry& registry, const std::string& name, const std::string& help) {
   return registry.AddCounter({.name = name, .help = help}, {});
 }
 
-prometheus::Histogram* AddStepTime(MetricRegistry& registry, const std::string& kind) {
+Histogram* AddStepTime(MetricRegistry& registry, const std::string& kind) {
   return &registry.AddHistogram({.name = "hadal_engine_step_seconds",
                                  .help = "Time of a step, from planning it to applying it."},
                                 {{"kind", kind}},
                                 kStepTimeBounds);
 }
 
-prometheus::Counter* AddPhaseTime(MetricRegistry& registry, const std::string& phase) {
+Counter* AddPhaseTime(MetricRegistry& registry, const std::string& phase) {
   return &registry.AddCounter(
       {.name = "hadal_step_phase_seconds_total", .help = "Time that steps spent in each phase."},
       {{"phase", phase}});
 }
 
-prometheus::Gauge* AddKvBlocks(MetricRegistry& registry, const std::string& state) {
+Gauge* AddKvBlocks(MetricRegistry& registry, const std::string& state) {
   return &registry.AddGauge(
       {.name = "hadal_kv_blocks",
        .help = "Blocks of the cache. Cached ones are kept for later and give way when needed."},
       {{"state", state}});
 }
 
-prometheus::Counter* AddEnded(MetricRegistry& registry, FinishReason reason) {
+Counter* AddEnded(MetricRegistry& registry, FinishReason reason) {
   return &registry.AddCounter({.name = "hadal_requests_ended_total",
                                .help = "Requests that the scheduler took in and ended."},
                               {{"reason", std::string(NameOf(reason))}});
 }
 
-prometheus::Counter& AddPromptTokens(MetricRegistry& registry, const std::string& source) {
+Counter& AddPromptTokens(MetricRegistry& registry, const std::string& source) {
   return registry.AddCounter(
       {.name = "hadal_prompt_tokens_total", .help = "Prompt tokens of admitted requests."},
       {{"source", source}});
 }
 
 // Counters never go down: what came before is subtracted, and a total that fell counts nothing.
-void AddChange(prometheus::Counter& counter, int64_t before, int64_t now) {
+void AddChange(Counter& counter, int64_t before, int64_t now) {
   if (now > before) {
     counter.Increment(static_cast<double>(now - before));
   }
@@ -176,7 +169,7 @@ StepMetrics::StepMetrics(MetricRegistry& registry, const ServerMetrics::Info& in
                                    "hadal_numerical_errors_total",
                                    "Sequences that ended because their numbers were not finite.")) {
   for (size_t i = 0; i < kMaxDraftTokens; ++i) {
-    const prometheus::Labels place = {{"position", std::to_string(i + 1)}};
+    const MetricLabels place = {{"position", std::to_string(i + 1)}};
     drafted_[i] = &registry.AddCounter(
         {.name = "hadal_spec_drafted_tokens_total",
          .help = "Drafted tokens that were verified, by their place behind the known ones."},

@@ -48,34 +48,34 @@ class StepMetrics {
   MetricRegistry& registry_;
   SchedulerCounts last_;  // of the step before
 
-  std::array<prometheus::Histogram*, kNumKinds> step_time_;    // by StepKind
-  std::array<prometheus::Counter*, kNumPhases> phase_time_;    //
-  std::array<prometheus::Gauge*, kNumBlockStates> kv_blocks_;  //
-  std::array<prometheus::Counter*, kNumEnds> ended_;           // by FinishReason
-  std::array<prometheus::Counter*, kMaxDraftTokens> drafted_;  // by place
-  std::array<prometheus::Counter*, kMaxDraftTokens> accepted_;
-  prometheus::Histogram& step_tokens_;
-  prometheus::Histogram& batch_size_;
-  prometheus::Counter& step_failures_;
-  prometheus::Gauge& waiting_;
-  prometheus::Gauge& running_;
-  prometheus::Gauge& preempted_;
-  prometheus::Gauge& queue_prefill_tokens_;
-  prometheus::Gauge& kv_usage_;
-  prometheus::Counter& prefix_queries_;
-  prometheus::Counter& prefix_hits_;
-  prometheus::Counter& preemptions_;
-  prometheus::Counter& computed_prompt_tokens_;
-  prometheus::Counter& cached_prompt_tokens_;
-  prometheus::Counter& sampled_tokens_;
-  prometheus::Gauge& last_step_age_;
-  prometheus::Gauge& load_time_;
-  prometheus::Counter& watchdog_trips_;
-  prometheus::Counter& flops_;
-  prometheus::Counter& bytes_;
-  prometheus::Histogram& active_parameters_;
-  prometheus::Histogram& attended_tokens_;
-  prometheus::Counter& numerical_errors_;
+  std::array<Histogram*, kNumKinds> step_time_;    // by StepKind
+  std::array<Counter*, kNumPhases> phase_time_;    //
+  std::array<Gauge*, kNumBlockStates> kv_blocks_;  //
+  std::array<Counter*, kNumEnds> ended_;           // by FinishReason
+  std::array<Counter*, kMaxDraftTokens> drafted_;  // by place
+  std::array<Counter*, kMaxDraftTokens> accepted_;
+  Histogram& step_tokens_;
+  Histogram& batch_size_;
+  Counter& step_failures_;
+  Gauge& waiting_;
+  Gauge& running_;
+  Gauge& preempted_;
+  Gauge& queue_prefill_tokens_;
+  Gauge& kv_usage_;
+  Counter& prefix_queries_;
+  Counter& prefix_hits_;
+  Counter& preemptions_;
+  Counter& computed_prompt_tokens_;
+  Counter& cached_prompt_tokens_;
+  Counter& sampled_tokens_;
+  Gauge& last_step_age_;
+  Gauge& load_time_;
+  Counter& watchdog_trips_;
+  Counter& flops_;
+  Counter& bytes_;
+  Histogram& active_parameters_;
+  Histogram& attended_tokens_;
+  Counter& numerical_errors_;
 };
 
 }  // namespace hadal

@@ -1,14 +1,22 @@
 #include "base/mapped_file.h"
 
+#include <array>
 #include <fstream>
 #include <utility>
 
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include "tests/support/test_folder.h"
 
 namespace hadal {
 namespace {
+
+constexpr std::array kContent = {std::byte{'a'}, std::byte{'b'}};
+constexpr std::array kBuiltinFiles = {
+    BuiltinFile{.path = "builtin:folder/some.txt", .bytes = kContent},
+    BuiltinFile{.path = "builtin:folder/empty.txt", .bytes = {}},
+};
 
 class MappedFileTest : public testing::Test {
  protected:
@@ -45,5 +53,45 @@ TEST_F(MappedFileTest, ReadTextFileBoundsTheSize) {
   EXPECT_EQ(ReadTextFile(path, 4).status().code(), absl::StatusCode::kInvalidArgument);
 }
 
+TEST(BuiltinFileTest, AreReadByPathAsOthersAre) {
+  auto file = MappedFile::Open("builtin:folder/some.txt");
+  ASSERT_TRUE(file.ok()) << file.status();
+  const MappedFile moved = std::move(*file);
+  EXPECT_EQ(moved.bytes().data(), kContent.data());
+  EXPECT_EQ(*ReadTextFile("builtin:folder/some.txt", 2), "ab");
+  EXPECT_EQ(*ReadTextFile("builtin:folder/empty.txt", 2), "");
+  EXPECT_EQ(ReadTextFile("builtin:folder/some.txt", 1).status().code(),
+            absl::StatusCode::kInvalidArgument);
+  for (const char* path : {"builtin:folder/none.txt", "builtin:folder", "builtin:", "builtin:x"}) {
+    EXPECT_EQ(MappedFile::Open(path).status().code(), absl::StatusCode::kNotFound) << path;
+  }
+}
+
+TEST(BuiltinFileTest, FoldersAreTheirPaths) {
+  EXPECT_TRUE(IsFolder("builtin:folder"));
+  EXPECT_FALSE(IsFolder("builtin:fold"));
+  EXPECT_FALSE(IsFolder("builtin:folder/some.txt"));
+  EXPECT_TRUE(Exists("builtin:folder"));
+  EXPECT_TRUE(Exists("builtin:folder/some.txt"));
+  EXPECT_FALSE(Exists("builtin:folder/none.txt"));
+  EXPECT_THAT(*ListFolder("builtin:folder"), testing::ElementsAre("some.txt", "empty.txt"));
+}
+
+TEST_F(MappedFileTest, FoldersOfTheFileSystem) {
+  const std::string path = Write("file", "x");
+  const std::string folder = path.substr(0, path.rfind('/'));
+  EXPECT_TRUE(IsFolder(folder));
+  EXPECT_FALSE(IsFolder(path));
+  EXPECT_TRUE(Exists(path));
+  EXPECT_FALSE(Exists(path + "2"));
+  EXPECT_THAT(*ListFolder(folder), testing::ElementsAre("file"));
+  EXPECT_EQ(ListFolder(path).status().code(), absl::StatusCode::kNotFound);
+}
+
 }  // namespace
+
+std::span<const BuiltinFile> BuiltinFiles() {
+  return kBuiltinFiles;
+}
+
 }  // namespace hadal

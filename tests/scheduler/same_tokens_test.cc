@@ -3,8 +3,7 @@
 // prompts or answers left behind.
 
 #include <algorithm>
-#include <bit>
-#include <map>
+#include <optional>
 #include <random>
 #include <tuple>
 
@@ -13,8 +12,7 @@
 
 #include "engine/sample/sampler.h"
 #include "engine/sequence_runner.h"
-#include "scheduler/scheduler.h"
-#include "tests/support/test_steps.h"
+#include "tests/support/scheduled_model.h"
 
 namespace hadal {
 namespace {
@@ -28,16 +26,6 @@ const std::vector<std::string> kGoldens = {"v2-lite", "v3-fp8"};
 const std::vector<std::string> kGoldens = {
     "v2", "v2-lite", "v3-f32", "v3-fp8", "kimi", "moonlight"};
 #endif
-
-// A token and the bits of its log-probability.
-using Generated = std::pair<TokenId, uint32_t>;
-
-Generated BitsOf(const SampledToken& sampled) {
-  return {sampled.token, std::bit_cast<uint32_t>(sampled.logprob)};
-}
-
-// By request id: what each of its sequences generated.
-using Answers = std::map<int64_t, std::vector<std::vector<Generated>>>;
 
 // The token that breaks the step of a sequence which holds it, once its embedding is poisoned.
 constexpr TokenId kBadToken = 3;
@@ -123,58 +111,15 @@ class SameTokensTest : public testing::TestWithParam<std::tuple<std::string, DTy
   }
 
   void Start(const Limits& limits, int32_t num_threads) {
-    limits_ = limits;
-    limits_.vocab_size = golden_.config().vocab_size;
-    ASSERT_TRUE(ValidateLimits(limits_).ok());
-    scheduler_ = std::make_unique<Scheduler>(limits_);
-    executor_.emplace(ExecutorFixture::Args{
-        .golden = golden_,
-        .kernels = BestKernels(),
-        .num_threads = num_threads,
-        .cache_dtype = cache_dtype_,
-        .num_blocks = limits_.num_blocks,
-        .device = CpuDevice(),
-        .max_step_tokens = limits_.max_step_tokens,
-        .max_samples = limits_.max_running_sequences * (1 + limits_.max_draft_tokens),
-        .can_draft = limits_.max_draft_tokens > 0});
+    model_.emplace(ScheduledModel::Args{.golden = golden_,
+                                        .limits = limits,
+                                        .num_threads = num_threads,
+                                        .cache_dtype = cache_dtype_});
   }
 
-  void Add(const Request& request) {
-    ASSERT_TRUE(ValidateRequest(limits_, request).ok());
-    ASSERT_TRUE(scheduler_->Add(std::make_unique<LiveRequest>(request), now_).ok());
-  }
+  Answers RunAll() { return model_->RunAll(requests_); }
 
-  // Steps until all that was added has ended.
-  Answers Finish() {
-    Answers answers;
-    StepInput input;
-    StepOutput output;
-    while (!scheduler_->idle()) {
-      BuildStepInput(scheduler_->Plan(now_), input);
-      executor_->Run(input, output);
-      now_ += std::chrono::milliseconds(1);
-      scheduler_->Apply(absl::OkStatus(), output, now_);
-      scheduler_->CheckInvariants();
-      for (const Event& event : scheduler_->events()) {
-        auto& answer = answers[static_cast<int64_t>(event.request->request.id)];
-        answer.resize(event.request->sequences.size());
-        if (event.kind == Event::Kind::kToken) {
-          answer[static_cast<size_t>(event.sequence)].push_back(BitsOf(*event.token));
-        } else if (event.kind == Event::Kind::kRequestEnded) {
-          ends_[static_cast<int64_t>(event.request->request.id)] = event.reason;
-        }
-      }
-      scheduler_->ClearEvents();
-    }
-    return answers;
-  }
-
-  Answers RunAll() {
-    for (const Request& request : requests_) {
-      Add(request);
-    }
-    return Finish();
-  }
+  [[nodiscard]] auto counts() const { return model_->scheduler().counts(); }
 
   std::mt19937_64 random_{1};
   Golden golden_ = Golden::Load(std::get<0>(GetParam()));
@@ -182,26 +127,22 @@ class SameTokensTest : public testing::TestWithParam<std::tuple<std::string, DTy
   ModelRunner runner_{golden_, "auto", MlaForm::kAbsorbed};
   std::vector<Request> requests_;
   Answers alone_;
-  std::map<int64_t, FinishReason> ends_;  // by request id
-  Limits limits_;
-  TimePoint now_{};
-  std::unique_ptr<Scheduler> scheduler_;
-  std::optional<ExecutorFixture> executor_;
+  std::optional<ScheduledModel> model_;
 };
 
 TEST_P(SameTokensTest, OneAfterTheOther) {
   Start({.max_running_sequences = 3, .num_blocks = 64}, 1);
   for (const Request& request : requests_) {
-    Add(request);
-    EXPECT_EQ(Finish().begin()->second, alone_[static_cast<int64_t>(request.id)]);
+    model_->Add(request);
+    EXPECT_EQ(model_->Finish().begin()->second, alone_[static_cast<int64_t>(request.id)]);
   }
-  EXPECT_GT(scheduler_->counts().total_cached_tokens, 0);
+  EXPECT_GT(counts().total_cached_tokens, 0);
 }
 
 TEST_P(SameTokensTest, BesideAllTheOthers) {
   Start({.max_running_sequences = 64, .max_step_tokens = 512, .num_blocks = 512}, 3);
   EXPECT_EQ(RunAll(), alone_);
-  EXPECT_EQ(scheduler_->counts().total_preemptions, 0);
+  EXPECT_EQ(counts().total_preemptions, 0);
 }
 
 TEST_P(SameTokensTest, InChunksOfAnySize) {
@@ -218,15 +159,15 @@ TEST_P(SameTokensTest, InChunksOfAnySize) {
 TEST_P(SameTokensTest, PreemptedAndComputedAgain) {
   Start({.max_running_sequences = 16, .max_step_tokens = 128, .num_blocks = 9, .watermark = 0}, 2);
   EXPECT_EQ(RunAll(), alone_);
-  EXPECT_GT(scheduler_->counts().total_preemptions, 3);
+  EXPECT_GT(counts().total_preemptions, 3);
 }
 
 TEST_P(SameTokensTest, FromThePrefixCache) {
   Start({.max_running_sequences = 16, .num_blocks = 512}, 2);
   EXPECT_EQ(RunAll(), alone_);
-  const int64_t cached_before = scheduler_->counts().total_cached_tokens;
+  const int64_t cached_before = counts().total_cached_tokens;
   EXPECT_EQ(RunAll(), alone_);
-  const int64_t num_cached = scheduler_->counts().total_cached_tokens - cached_before;
+  const int64_t num_cached = counts().total_cached_tokens - cached_before;
   int64_t num_findable = 0;
   for (const Request& request : requests_) {
     num_findable += (std::ssize(request.prompt) - 1) / kBlockSize * kBlockSize;
@@ -242,16 +183,16 @@ TEST_P(SameTokensTest, FromBlocksOfAnAnswer) {
   first.prompt.resize(1);
   first.stop_token_ids.clear();
   first.max_new_tokens = 140;
-  Add(first);
-  const Answers answers = Finish();
+  model_->Add(first);
+  const Answers answers = model_->Finish();
   Request next = first;
   for (const auto& [token, logprob] : answers.begin()->second.front()) {
     next.prompt.push_back(token);
   }
   next.max_new_tokens = 20;
-  Add(next);
-  EXPECT_EQ(Finish().begin()->second, Alone(next));
-  EXPECT_EQ(scheduler_->counts().total_cached_tokens, 128);
+  model_->Add(next);
+  EXPECT_EQ(model_->Finish().begin()->second, Alone(next));
+  EXPECT_EQ(counts().total_cached_tokens, 128);
 }
 
 // Whatever is guessed, what is generated is the same.
@@ -272,8 +213,8 @@ TEST_P(SameTokensTest, WithDrafts) {
            .min_chunk_tokens = 2},
           2);
     EXPECT_EQ(RunAll(), alone_) << max_draft_tokens;
-    EXPECT_GT(scheduler_->counts().total_drafted[0], 0);
-    EXPECT_GT(scheduler_->counts().total_preemptions, 0);
+    EXPECT_GT(counts().total_drafted[0], 0);
+    EXPECT_GT(counts().total_preemptions, 0);
   }
 }
 
@@ -301,22 +242,22 @@ TEST_P(SameTokensTest, BesideARequestThatBreaks) {
     }
   }
   ASSERT_GT(healthy.size(), 5U);
-  Add(bad);
+  model_->Add(bad);
   for (const Request& request : requests_) {
-    Add(request);
+    model_->Add(request);
   }
-  const Answers answers = Finish();
-  EXPECT_EQ(ends_[kBadId], FinishReason::kFailed);
+  const Answers answers = model_->Finish();
+  EXPECT_EQ(model_->ends().at(kBadId), FinishReason::kFailed);
   for (const int64_t id : healthy) {
     EXPECT_EQ(answers.at(id), alone_[id]);
-    EXPECT_LE(ends_[id], FinishReason::kLength);
+    EXPECT_LE(model_->ends().at(id), FinishReason::kLength);
   }
   // Of its prompt, the block before the bad token was computed by steps of its own.
-  const int64_t cached_before = scheduler_->counts().total_cached_tokens;
-  Add(bad);
-  Finish();
-  EXPECT_EQ(ends_[kBadId], FinishReason::kFailed);
-  EXPECT_LE(scheduler_->counts().total_cached_tokens - cached_before, 64);
+  const int64_t cached_before = counts().total_cached_tokens;
+  model_->Add(bad);
+  model_->Finish();
+  EXPECT_EQ(model_->ends().at(kBadId), FinishReason::kFailed);
+  EXPECT_LE(counts().total_cached_tokens - cached_before, 64);
 }
 
 INSTANTIATE_TEST_SUITE_P(Goldens,

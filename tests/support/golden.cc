@@ -38,12 +38,21 @@ std::vector<std::string> Golden::Names() {
 
 Golden Golden::Load(const std::string& name) {
   const std::string dir = std::string(HADAL_SOURCE_DIR) + "/tests/golden/" + name;
+  Golden golden = Open(dir);
+  golden.outputs_ = std::make_unique<SafetensorsFile>(
+      ValueOrDie(SafetensorsFile::Open(dir + "/golden.safetensors")));
+  return golden;
+}
+
+Golden Golden::Demo() {
+  return Open(std::string(HADAL_SOURCE_DIR) + "/models/demo");
+}
+
+Golden Golden::Open(const std::string& dir) {
   Golden golden;
   golden.checkpoint_ = std::make_unique<Checkpoint>(ValueOrDie(Checkpoint::Open(dir)));
   golden.weights_ = std::make_unique<Weights>(ValueOrDie(Weights::Load(
       *golden.checkpoint_, Weights::ReadAhead::kNone, [](int64_t /*done*/, int64_t /*total*/) {})));
-  golden.outputs_ = std::make_unique<SafetensorsFile>(
-      ValueOrDie(SafetensorsFile::Open(dir + "/golden.safetensors")));
   return golden;
 }
 

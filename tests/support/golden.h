@@ -17,6 +17,9 @@ class Golden {
  public:
   static Golden Load(const std::string& name);
 
+  /// The demo model (models/demo), of which there are no outputs.
+  static Golden Demo();
+
   /// Names of all cases.
   static std::vector<std::string> Names();
 
@@ -34,6 +37,7 @@ class Golden {
   [[nodiscard]] bool Has(const std::string& tensor) const;
 
  private:
+  static Golden Open(const std::string& dir);
   [[nodiscard]] const TensorInfo& Find(const std::string& tensor) const;
   void Poison(WeightMatrix& table, TokenId token);
 

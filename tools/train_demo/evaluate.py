@@ -24,7 +24,6 @@ import torch.nn.functional as F
 from train_demo import tokenizer as tokenizers
 from train_demo.evaluation.acceptance import acceptance
 from train_demo.evaluation.answers import Writer, content_of, hadal_writer, torch_writer
-from train_demo.training.batches import IGNORED
 from train_demo.chat import END, Conversation, Segment, chat_segments, text_segments
 from train_demo.checkpoint import load_model
 from train_demo.configuration import CONTEXT_TOKENS
@@ -33,6 +32,7 @@ from train_demo.model import DemoModel
 from train_demo.packing import TASK_FILE
 from train_demo.tasks.registry import HELDOUT_SEED, TaskSource
 from train_demo.tokenizer import NOT_LEARNED, SegmentEncoder
+from train_demo.training.batches import MIXTURE
 
 BEGIN_MARK, END_MARK = "<!-- evaluation: begin -->", "<!-- evaluation: end -->"
 _DRAFT_STEPS = 3
@@ -58,19 +58,22 @@ def _nats_and_loads(model: DemoModel, stored: np.ndarray) -> tuple[float, torch.
     device = next(model.parameters()).device
     tokens = torch.from_numpy(stored[: CONTEXT_TOKENS + 1].astype(np.int64)).to(device)[None]
     ids = tokens & (NOT_LEARNED - 1)
-    targets = torch.where(tokens >= NOT_LEARNED, IGNORED, ids)[:, 1:]
+    learned = tokens[0, 1:] < NOT_LEARNED
     hidden, loads = model.hidden(ids)
     _, ahead = model.mtp_hidden(ids[:, 1:], hidden[:, :-1])
-    logits = model.lm_head(hidden[:, :-1]).float()
-    nats = F.cross_entropy(logits[0], targets[0], ignore_index=IGNORED, reduction="sum")
+    logits = model.lm_head(hidden[0, :-1][learned]).float()
+    nats = F.cross_entropy(logits, ids[0, 1:][learned], reduction="sum")
     return nats.item(), torch.stack([*loads, ahead])
 
 
 def measure_text(model: DemoModel, encoder: SegmentEncoder, corpus: Path, most: int) -> dict:
-    """Bits per byte of what the model is to write, by source; least and most expert load."""
-    bits, total = {}, torch.zeros(())
+    """Bits per byte of what the model is to write, by source; least and most expert load.
+
+    Loads of sources count by their shares of training.
+    """
+    bits, weighted = {}, torch.zeros(())
     for name, samples in _heldout(corpus, most).items():
-        nats, size = 0.0, 0
+        nats, size, total = 0.0, 0, torch.zeros(())
         for sample, stored in zip(samples, encoder.encode(samples), strict=True):
             if len(stored) > CONTEXT_TOKENS:
                 continue
@@ -78,7 +81,9 @@ def measure_text(model: DemoModel, encoder: SegmentEncoder, corpus: Path, most: 
             nats, total = nats + cost, total + loads.cpu()
             size += sum(len(s.text.encode()) for s in sample if s.learn and not s.is_token)
         bits[name] = nats / math.log(2) / max(size, 1)
-    relative = total / total.mean(-1, keepdim=True)
+        if total.dim():
+            weighted = weighted + MIXTURE[name] * total / total.mean(-1, keepdim=True)
+    relative = weighted / weighted.mean(-1, keepdim=True)
     return {"bits_per_byte": bits, "expert_load": {
         "least": relative.min().item(), "most": relative.max().item(),
         "least_by_layer": relative.amin(-1).tolist()}}
@@ -128,8 +133,9 @@ def as_table(results: dict) -> str:
     rates = ", ".join(f"{100 * r:.1f} %" for r in results["mtp_acceptance"])
     load = results["expert_load"]
     lines += [f"MTP drafts accepted at positions 1, 2, 3 (greedy, given those before): {rates}.",
-              f"Expert load over its layer's mean, held-out text: {load['least']:.2f} to "
-              f"{load['most']:.2f}."]
+              "",
+              f"Expert load over its layer's mean, held-out text in the shares of training: "
+              f"{load['least']:.2f} to {load['most']:.2f}."]
     return "\n".join(lines)
 
 

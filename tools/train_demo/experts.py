@@ -85,10 +85,10 @@ class Experts(nn.Module):
         counts = chosen.flatten().bincount(minlength=len(self.gate_proj)).tolist()
         rows = order.div(chosen.shape[1], rounding_mode="floor")
         gathered = x[rows]
+        matrices = (self.gate_proj.unbind(), self.up_proj.unbind(), self.down_proj.unbind())
         outs = []
-        for e, part in enumerate(gathered.split(counts)):
-            inner = F.silu(part @ self.gate_proj[e].T) * (part @ self.up_proj[e].T)
-            outs.append(inner @ self.down_proj[e].T)
+        for part, gate, up, down in zip(gathered.split(counts), *matrices, strict=True):
+            outs.append((F.silu(part @ gate.T) * (part @ up.T)) @ down.T)
         out = torch.cat(outs) * weights.flatten()[order, None].to(x.dtype)
         return torch.zeros_like(x).index_add(0, rows, out)
 

@@ -19,6 +19,9 @@ from train_demo.configuration import LATENT_NORM_EPS, Config, rope_frequencies
 from train_demo.experts import Moe, SwiGlu
 
 
+_GAIN_SPREAD = 0.8
+
+
 class RmsNorm(nn.Module):
     """y = weight * x / rms(x); statistics in float32."""
 
@@ -161,12 +164,20 @@ class DemoModel(nn.Module):
 
     @torch.no_grad()
     def initialise(self, seed: int) -> None:
-        """Draws all weights: N(0, 0.02), and less for what writes into the residual stream."""
+        """Draws all weights: N(0, 0.02), and less for what writes into the residual stream.
+
+        The norms before the head begin far from 1, as those of published checkpoints are: who takes
+        the hidden state before them for the one after, in the MTP module, is to notice.
+        """
         generator = torch.Generator().manual_seed(seed)
         depth = math.sqrt(2 * len(self.model.layers))
         for name, parameter in self.named_parameters():
             if parameter.dim() == 1:
                 parameter.fill_(1.0)
+                if name.endswith(("model.norm.weight", "shared_head.norm.weight")):
+                    gains = torch.Generator().manual_seed(seed)
+                    parameter.mul_(torch.exp(
+                        _GAIN_SPREAD * torch.randn(parameter.shape, generator=gains)))
                 continue
             writes = name.endswith(("o_proj.weight", "down_proj.weight", "experts.down_proj"))
             std = self.config["initializer_range"] / (depth if writes else 1.0)
@@ -194,13 +205,3 @@ class DemoModel(nn.Module):
         """States of the MTP module for the head. next_ids[:, i] is the token after position i."""
         cos, sin = self.rotations(next_ids.shape[1], next_ids.device)
         return self.mtp.predict(self.model.embed_tokens(next_ids), hidden, cos, sin)
-
-    def forward(self, ids: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Logits of the next token and, from the MTP module, of the one after, and expert loads.
-
-        ids [B, T + 1]: logits [B, T, V] stand at positions 0 .. T - 1; the MTP module reads the
-        token after each of them. Loads [number of MoE blocks, E] count routed tokens.
-        """
-        hidden, loads = self.hidden(ids[:, :-1])
-        ahead, mtp_load = self.mtp_hidden(ids[:, 1:], hidden)
-        return self.lm_head(hidden), self.lm_head(ahead), torch.stack([*loads, mtp_load])

@@ -3,10 +3,11 @@
   python -m train_demo.train --tokens-from build/demo/run/tokens --state build/demo/run \\
       --seconds 540 --total-seconds 1300
 
-A run stops after --seconds of wall-clock time and leaves state.pt in --state; the next one goes on
-from there, exactly: the same batches, the same updates. The schedule counts seconds of training or
-tokens, whichever total is given. --finish makes this run the last: what is left of its time becomes
-the end of the schedule. log.jsonl gets a line every --log-every steps.
+A run stops after --seconds of wall-clock time, or at SIGTERM or Ctrl-C after the step that runs,
+and leaves state.pt in --state; the next one goes on from there, exactly: the same batches, the same
+updates. The schedule counts seconds of training or tokens, whichever total is given. --finish makes
+this run the last: what is left of its time becomes the end of the schedule. log.jsonl gets a line
+every --log-every steps.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import json
+import signal
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -22,7 +24,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from train_demo.training.batches import IGNORED, Batch, Sampler, SamplerState, make_batch
+from train_demo.training.batches import Aims, Batch, Sampler, SamplerState, make_batch
 from train_demo.configuration import CONTEXT_TOKENS, demo_config, tiny_config
 from train_demo.experts import METHODS
 from train_demo.model import DemoModel
@@ -42,23 +44,30 @@ class Progress:
     seconds: float = 0.0
 
 
-LossFunction = Callable[[Tensor, Tensor, Tensor, Tensor], tuple[Tensor, ...]]
+LossFunction = Callable[[Batch, Tensor], tuple[Tensor, ...]]
 
 
-def make_loss(model: DemoModel) -> LossFunction:
-    """Loss, each row's loss sum and count, the MTP loss, and expert loads, of one batch."""
+def make_loss(model: DemoModel, mtp_rows: int) -> LossFunction:
+    """Loss, each row's loss sum and count, the MTP loss, and expert loads, of one batch.
 
-    def loss(ids: Tensor, targets: Tensor, ahead_targets: Tensor, mtp_weight: Tensor) -> tuple:
-        logits, ahead, loads = model(ids)
-        each = F.cross_entropy(
-            logits.float().flatten(0, 1), targets.flatten(), ignore_index=IGNORED, reduction="none"
-        ).view_as(targets)
-        counts = (targets != IGNORED).sum(-1)
-        main = each.sum() / counts.sum().clamp(min=1)
-        mtp = F.cross_entropy(
-            ahead.float().flatten(0, 1), ahead_targets.flatten(), ignore_index=IGNORED
-        )
-        return main + mtp_weight * mtp, each.detach().sum(-1), counts, mtp.detach(), loads
+    The head is computed where something is learned only. The MTP module sees the first `mtp_rows`
+    rows, which are as mixed as any.
+    """
+
+    def nats(hidden: Tensor, aims: Aims) -> Tensor:
+        logits = model.lm_head(hidden.flatten(0, 1)[aims.places])
+        return F.cross_entropy(logits.float(), aims.tokens, reduction="none")
+
+    def loss(batch: Batch, mtp_weight: Tensor) -> tuple[Tensor, ...]:
+        hidden, loads = model.hidden(batch.ids[:, :-1])
+        ahead, mtp_load = model.mtp_hidden(batch.ids[:mtp_rows, 1:], hidden[:mtp_rows])
+        each, mtp = nats(hidden, batch.aims), nats(ahead, batch.mtp_aims)
+        rows, zeros = batch.aims.places // hidden.shape[1], each.new_zeros(len(hidden))
+        sums = zeros.index_add(0, rows, each.detach())
+        counts = zeros.index_add(0, rows, torch.ones_like(each))
+        mtp = mtp.sum() / max(len(mtp), 1)
+        total = each.sum() / max(len(each), 1) + mtp_weight * mtp
+        return total, sums, counts, mtp.detach(), torch.stack([*loads, mtp_load])
 
     return loss
 
@@ -82,7 +91,7 @@ class Trainer:
             parameter.data = parameter.data.to(getattr(torch, args.dtype))
         self.sampler = Sampler(args.tokens_from, args.row_tokens, args.seed)
         self.done = Progress()
-        self._loss = make_loss(self.model)
+        self._loss = make_loss(self.model, args.mtp_rows)
         if args.compile:
             self._loss = torch.compile(self._loss)
 
@@ -90,14 +99,12 @@ class Trainer:
         """One batch, one update. Tensors of the result are still being computed."""
         progress = self.schedule.progress(self.done.tokens, self.done.seconds)
         rows, sources = self.sampler.batch(self._args.rows, self.schedule.mixture(progress))
-        batch: Batch = make_batch(rows, self._device)
+        batch = make_batch(rows, self._args.mtp_rows, self._device)
         weight = torch.tensor(self.schedule.mtp_weight(progress), device=self._device)
-        loss, sums, counts, mtp, loads = self._loss(
-            batch.ids, batch.targets, batch.ahead_targets, weight
-        )
+        loss, sums, counts, mtp, loads = self._loss(batch, weight)
         loss.backward()
         self.done.steps += 1
-        self.done.tokens += batch.targets.numel()
+        self.done.tokens += len(rows) * self._args.row_tokens
         rate = self.schedule.rate(progress, self.done.steps)
         norm = self.optimizer.step(rate, self.schedule.is_quantised(progress))
         for moe, load in zip(self.model.moes(), loads, strict=True):
@@ -165,9 +172,12 @@ def run(args: argparse.Namespace, started: float) -> None:
     args.state.mkdir(parents=True, exist_ok=True)
     if state.exists():
         trainer.load(state)
+    stops: list[int] = []
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda received, _: stops.append(received))
     deadline, results = started + args.seconds, []
     clock, first = time.monotonic(), trainer.done.steps
-    while time.monotonic() < deadline:
+    while time.monotonic() < deadline and not stops:
         results.append(trainer.step())
         steps = trainer.done.steps - first
         if steps == _UNTIMED_STEPS or steps % _SYNC_EVERY == 0:
@@ -206,6 +216,8 @@ def make_parser() -> argparse.ArgumentParser:
     parser.add_argument("--finish", action="store_true")
     parser.add_argument("--shape", choices=("demo", "tiny"), default="demo")
     parser.add_argument("--rows", type=int, default=64 if on_gpu else 8)
+    parser.add_argument("--mtp-rows", type=int, default=64 if on_gpu else 2,
+                        help="rows of a batch that the MTP module learns from")
     parser.add_argument("--row-tokens", type=int, default=CONTEXT_TOKENS)
     parser.add_argument("--learning-rate", type=float, default=4e-3)
     parser.add_argument("--warmup-steps", type=int, default=100)

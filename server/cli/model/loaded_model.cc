@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <cstdio>
 #include <utility>
 
 #include "base/clock.h"
@@ -49,6 +50,9 @@ absl::StatusOr<std::unique_ptr<LoadedModel>> LoadedModel::Load(const ModelOption
 absl::StatusOr<std::unique_ptr<LoadedModel>> LoadedModel::Load(const ModelOptions& options,
                                                                Checkpoint checkpoint,
                                                                const KernelTable& kernels) {
+  if (options.model == kDemoModel) {
+    std::fprintf(stderr, "no --model: using the demo model that is built in\n");
+  }
   ProgressBar bar("loading");
   return Load(options, std::move(checkpoint), kernels, [&bar](int64_t done, int64_t total) {
     bar.Show(done, total);

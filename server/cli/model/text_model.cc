@@ -57,12 +57,35 @@ absl::StatusOr<ChatFormat> TextModel::DetectFormat() const {
 }
 
 absl::StatusOr<ChatPrompt> TextModel::EncodeChatFile(const std::string& path) const {
-  ASSIGN_OR_RETURN(const ChatFormat format, DetectFormat());
   ASSIGN_OR_RETURN(const boost::json::value body, ParseJsonFile(path, kMaxInputFileBytes));
+  return EncodeChatRequest(body, path);
+}
+
+absl::StatusOr<std::vector<std::vector<TokenId>>> TextModel::EncodeChatsFile(
+    const std::string& path) const {
+  ASSIGN_OR_RETURN(const boost::json::value file, ParseJsonFile(path, kMaxInputFileBytes));
+  const boost::json::array* const bodies = file.if_array();
+  if (bodies == nullptr || bodies->empty()) {
+    return InvalidArgument("%s: expected an array of chat requests", path);
+  }
+  std::vector<std::vector<TokenId>> prompts;
+  prompts.reserve(bodies->size());
+  for (const boost::json::value& body : *bodies) {
+    const std::string place = absl::StrFormat("%s[%d]", path, prompts.size());
+    ASSIGN_OR_RETURN(const ChatPrompt prompt, EncodeChatRequest(body, place));
+    ASSIGN_OR_RETURN(std::vector<TokenId> ids, EncodePrompt(prompt.segments, tokenizer_));
+    prompts.push_back(std::move(ids));
+  }
+  return prompts;
+}
+
+absl::StatusOr<ChatPrompt> TextModel::EncodeChatRequest(const boost::json::value& body,
+                                                        const std::string& place) const {
+  ASSIGN_OR_RETURN(const ChatFormat format, DetectFormat());
   const absl::StatusOr<ChatRequest> request = ReadChatRequest(body);
-  RETURN_IF_ERROR(Annotate(request.status(), path));
+  RETURN_IF_ERROR(Annotate(request.status(), place));
   absl::StatusOr<ChatPrompt> prompt = EncodeChat(format, *request);
-  RETURN_IF_ERROR(Annotate(prompt.status(), path));
+  RETURN_IF_ERROR(Annotate(prompt.status(), place));
   return prompt;
 }
 

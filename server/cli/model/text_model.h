@@ -31,6 +31,11 @@ class TextModel {
   /// a format that is unknown is a CheckpointFault.
   [[nodiscard]] absl::StatusOr<ChatPrompt> EncodeChatFile(const std::string& path) const;
 
+  /// The ids of the prompts of a JSON array of chat requests. Errors name the file and the place in
+  /// it.
+  [[nodiscard]] absl::StatusOr<std::vector<std::vector<TokenId>>> EncodeChatsFile(
+      const std::string& path) const;
+
   /// How the checkpoint writes conversations. The errors of DetectChatFormat.
   [[nodiscard]] absl::StatusOr<ChatFormat> DetectFormat() const;
 
@@ -48,6 +53,10 @@ class TextModel {
       : config_(std::move(config)),
         tokenizer_(std::move(tokenizer)),
         tokenizer_config_(std::move(tokenizer_config)) {}
+
+  // Errors name `place`.
+  [[nodiscard]] absl::StatusOr<ChatPrompt> EncodeChatRequest(const boost::json::value& body,
+                                                             const std::string& place) const;
 
   ModelConfig config_;
   Tokenizer tokenizer_;

@@ -60,6 +60,17 @@ def test_the_model_is_called_like_its_folder(folder, tiny):
         assert server.metrics().of("hadal_kv_blocks", state="free") > 0
 
 
+def test_without_a_model_it_serves_the_demo_model(folder):
+    with start_program(folder, {}) as server:
+        reply = server.call("/v1/chat/completions", {
+            "messages": [{"role": "user", "content": "Hello!"}], "temperature": 0})
+        assert reply["model"] == "demo"
+        assert reply["choices"][0]["message"]["content"].split()[0].strip("!,.") in ("Hello", "Hi")
+        assert reply["choices"][0]["finish_reason"] == "stop"
+        assert server.stop() == 0
+        assert any("demo model" in line["message"] for line in server.log())
+
+
 def test_a_checkpoint_that_is_not_there_exits_with_78(hadal, tmp_path):
     error = hadal.run("serve", "--model", tmp_path / "nowhere", "--port", 0, "--ops-port", 0)
     assert error.returncode == 78 and b"nowhere" in error.stderr

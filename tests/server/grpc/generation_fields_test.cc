@@ -66,6 +66,7 @@ TEST(GenerationFieldsTest, ReadsEveryField) {
   message.set_logprobs(0);
   message.set_cache_salt("salt");
   message.set_priority(5);
+  message.set_target_tpot_ms(0.25F);
   // A field that is added gets a line here.
   EXPECT_EQ(v1::GenerationParams::descriptor()->field_count(), 18);
   const auto params = ReadGenerationParams(message, {});
@@ -88,6 +89,7 @@ TEST(GenerationFieldsTest, ReadsEveryField) {
   EXPECT_TRUE(params->ignore_eos);
   EXPECT_EQ(params->cache_salt, "salt");
   EXPECT_EQ(params->priority, 5);
+  EXPECT_EQ(params->target_tpot, std::chrono::microseconds(250));
 }
 
 TEST(GenerationFieldsTest, ValuesWithTwoNamesHaveOne) {
@@ -142,6 +144,7 @@ TEST(GenerationFieldsTest, HoldsNumbersToTheirRanges) {
   AddNumber<int32_t>("n", &Params::set_n, 1, -1, 8, kMax32, bounds);
   AddNumber<int32_t>("logprobs", &Params::set_logprobs, 0, -1, 20, 21, bounds);
   AddNumber<int32_t>("priority", &Params::set_priority, 0, -1, 1000, 1001, bounds);
+  AddNumber<float>("target_tpot_ms", &Params::set_target_tpot_ms, 0.001F, 0, 6e4F, 6.1e4F, bounds);
   for (const Bound& bound : bounds) {
     EXPECT_TRUE(StatusOf(bound.good).ok()) << bound.path << StatusOf(bound.good);
     const absl::Status status = StatusOf(bound.bad);

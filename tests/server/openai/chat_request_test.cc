@@ -57,6 +57,7 @@ TEST(ChatRequestTest, DefaultsAreThoseOfTheApi) {
   EXPECT_EQ(params.cache_salt, "");
   EXPECT_EQ(params.priority, 0);
   EXPECT_EQ(params.timeout, std::nullopt);
+  EXPECT_EQ(params.target_tpot, Duration::zero());
   EXPECT_FALSE(call->delivery.stream);
   EXPECT_FALSE(call->delivery.include_usage);
   EXPECT_FALSE(call->delivery.include_obfuscation);
@@ -68,7 +69,8 @@ TEST(ChatRequestTest, ReadsEveryFieldThatCounts) {
       "presence_penalty": -2, "frequency_penalty": 1.5, "repetition_penalty": 1.25, "seed": 7,
       "max_completion_tokens": 100, "min_tokens": 3, "n": 8, "best_of": 8, "stop": ["a", "b"],
       "stop_token_ids": [5, 0], "ignore_eos": true, "parallel_tool_calls": false,
-      "cache_salt": "salt", "priority": 9, "timeout": 2.5, "logprobs": true, "top_logprobs": 20,
+      "cache_salt": "salt", "priority": 9, "timeout": 2.5, "target_tpot_ms": 0.25,
+      "logprobs": true, "top_logprobs": 20,
       "logit_bias": {"10": -100, "9": 0.5, "0": 100}, "stream": true,
       "stream_options": {"include_usage": true, "include_obfuscation": true},
       "tools": [{"type": "function", "function": {"name": "f"}}], "tool_choice": "auto",
@@ -98,6 +100,7 @@ TEST(ChatRequestTest, ReadsEveryFieldThatCounts) {
   EXPECT_EQ(params.cache_salt, "salt");
   EXPECT_EQ(params.priority, 9);
   EXPECT_EQ(params.timeout, std::chrono::milliseconds(2500));
+  EXPECT_EQ(params.target_tpot, std::chrono::microseconds(250));
   EXPECT_TRUE(call->delivery.stream);
   EXPECT_TRUE(call->delivery.include_usage);
   EXPECT_TRUE(call->delivery.include_obfuscation);
@@ -129,6 +132,7 @@ TEST(ChatRequestTest, NumbersAreHeldToTheirRanges) {
                              R"("priority": 1000)",
                              R"("timeout": 600)",
                              R"("timeout": 0.001)",
+                             R"("target_tpot_ms": 60000)",
                              R"("max_tokens": 1)",
                              R"("max_tokens": 2147483647)",
                              R"("min_tokens": 0)",
@@ -150,6 +154,8 @@ TEST(ChatRequestTest, NumbersAreHeldToTheirRanges) {
   EXPECT_EQ(ParamOf(R"("priority": 1001)"), "priority");
   EXPECT_EQ(ParamOf(R"("timeout": 600.1)"), "timeout");
   EXPECT_EQ(ParamOf(R"("timeout": 0)"), "timeout");
+  EXPECT_EQ(ParamOf(R"("target_tpot_ms": 0)"), "target_tpot_ms");
+  EXPECT_EQ(ParamOf(R"("target_tpot_ms": 60001)"), "target_tpot_ms");
   EXPECT_EQ(ParamOf(R"("n": 0)"), "n");
   EXPECT_EQ(ParamOf(R"("max_tokens": 0)"), "max_tokens");
   EXPECT_EQ(ParamOf(R"("max_tokens": 2147483648)"), "max_tokens");

@@ -13,12 +13,11 @@ namespace {
 
 std::map<std::string, double> Values() {
   std::map<std::string, double> values;
-  for (const prometheus::MetricFamily& family : ProcessMetrics().Collect()) {
-    EXPECT_EQ(family.metric.size(), 1U) << family.name;
+  for (const MetricFamily& family : ProcessMetrics().Collect()) {
+    EXPECT_EQ(family.samples.size(), 1U) << family.name;
     EXPECT_FALSE(family.help.empty());
-    const prometheus::ClientMetric& metric = family.metric.at(0);
-    values[family.name] =
-        family.type == prometheus::MetricType::Counter ? metric.counter.value : metric.gauge.value;
+    const MetricSample& metric = family.samples.at(0);
+    values[family.name] = metric.value;
   }
   return values;
 }

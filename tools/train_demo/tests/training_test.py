@@ -68,7 +68,8 @@ def test_orthogonalised_rows_are_nearly_orthonormal() -> None:
 def test_first_drafts_are_those_of_the_mtp_logits() -> None:
     model = random_model()
     ids = torch.from_numpy(random_ids(model))
-    _, ahead, _ = model(ids[None])
+    hidden, _ = model.hidden(ids[None, :-1])
+    ahead = model.lm_head(model.mtp_hidden(ids[None, 1:], hidden)[0])
     expected = ahead[0].argmax(-1)
     guesses = drafts(model, ids, steps=3)
     assert guesses.shape == (3, len(ids) - 1)

@@ -11,13 +11,13 @@ from torch import Tensor
 
 from train_demo.tokenizer import NOT_LEARNED
 
-IGNORED = -100  # a target that is not learned
+_BEGIN_ID = 0  # of chat.BEGIN, the first of the tokenizer's tokens
 
 # Shares of a row's source; sources without a file are left out. Small sources have small shares, so
 # that none is read tens of times. The last part of training turns to what the model is for.
-MIXTURE = {"teacher": 46.0, "tasks": 38.0, "wordnet": 9.0, "bible": 1.5, "jargon": 0.6,
-           "devil": 0.1, "python": 2.8, "postgresql": 2.0}
-FINAL_MIXTURE = {"teacher": 52.0, "tasks": 42.0, "wordnet": 5.0, "python": 1.0}
+MIXTURE = {"tasks": 80.0, "wordnet": 10.0, "teacher": 4.0, "python": 2.0, "bible": 1.5,
+           "postgresql": 1.5, "jargon": 0.6, "devil": 0.1}
+FINAL_MIXTURE = {"tasks": 88.0, "teacher": 7.0, "wordnet": 4.0, "python": 1.0}
 
 
 @dataclass
@@ -29,7 +29,10 @@ class SamplerState:
 
 
 class Sampler:
-    """Rows of `tokens` + 2 tokens. A source's windows come in a new order each time round."""
+    """Rows of `tokens` + 2 tokens, in a new order each time round a source.
+
+    A row starts where a sample does, so that little of it lacks its context.
+    """
 
     def __init__(self, folder: Path, tokens: int, seed: int) -> None:
         paths = {p.stem: p for p in sorted(folder.glob("*.bin")) if p.stem in MIXTURE}
@@ -37,6 +40,8 @@ class Sampler:
         self._files = {n: f for n, f in self._files.items() if len(f) >= 2 * (tokens + 2)}
         if not self._files:
             raise ValueError(f"{folder}: no token files")
+        self._begins = {n: np.flatnonzero((f & (NOT_LEARNED - 1)) == _BEGIN_ID)
+                        for n, f in self._files.items()}
         self._tokens, self._seed = tokens, seed
         self._orders: dict[str, tuple[int, np.ndarray, int]] = {}
         self.state = SamplerState()
@@ -51,9 +56,16 @@ class Sampler:
             rng = np.random.default_rng([self._seed, turn, *name.encode()])
             self._orders[name] = (turn, rng.permutation(count), int(rng.integers(self._tokens)))
         _, order, offset = self._orders[name]
-        start = int(order[place]) * self._tokens + offset
+        start = self._sample_start(name, int(order[place]) * self._tokens + offset)
         self.state.drawn[name] = drawn + 1
         return np.asarray(stream[start : start + self._tokens + 2])
+
+    def _sample_start(self, name: str, start: int) -> int:
+        """The last start of a sample up to here, if it is in sight; else `start` itself."""
+        begins = self._begins[name]
+        before = int(np.searchsorted(begins, start, side="right")) - 1
+        near = before >= 0 and start - begins[before] < self._tokens // 2
+        return int(begins[before]) if near else start
 
     def batch(self, rows: int, mixture: dict[str, float]) -> tuple[np.ndarray, list[int]]:
         """`rows` rows [rows, tokens + 2] and the index of each one's source in `names`."""
@@ -69,19 +81,30 @@ class Sampler:
 
 
 @dataclass(frozen=True)
+class Aims:
+    """The places of a batch that are learned, of its B * T, and the token each should say."""
+
+    places: Tensor
+    tokens: Tensor
+
+
+@dataclass(frozen=True)
 class Batch:
-    """Inputs [B, T + 1] and targets of the next token and of the one after, [B, T] each."""
+    """Inputs [B, T + 1]; what the model learns, and what the MTP module does in its rows."""
 
     ids: Tensor
-    targets: Tensor
-    ahead_targets: Tensor
+    aims: Aims
+    mtp_aims: Aims
 
 
-def make_batch(rows: np.ndarray, device: torch.device) -> Batch:
-    """Splits stored rows [B, T + 2] into what the model reads and what it should say."""
-    stored = torch.from_numpy(rows.astype(np.int64))
-    if device.type == "cuda":
-        stored = stored.pin_memory().to(device, non_blocking=True)
-    ids = stored & (NOT_LEARNED - 1)
-    targets = torch.where(stored >= NOT_LEARNED, IGNORED, ids)
-    return Batch(ids[:, :-1], targets[:, 1:-1], targets[:, 2:])
+def _aims(stored: np.ndarray, device: torch.device) -> Aims:
+    """Aims of the tokens [B, T] that stand one or two places after those that are read."""
+    flat = stored.astype(np.int64).flatten()
+    places = np.flatnonzero(flat < NOT_LEARNED)
+    return Aims(torch.from_numpy(places).to(device), torch.from_numpy(flat[places]).to(device))
+
+
+def make_batch(rows: np.ndarray, mtp_rows: int, device: torch.device) -> Batch:
+    """Splits stored rows [B, T + 2] into what is read and what is learned from it."""
+    ids = torch.from_numpy((rows[:, :-1] & (NOT_LEARNED - 1)).astype(np.int64)).to(device)
+    return Batch(ids, _aims(rows[:, 1:-1], device), _aims(rows[:mtp_rows, 2:], device))

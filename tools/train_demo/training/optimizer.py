@@ -3,7 +3,8 @@
 The model's own parameters may be bfloat16, and in the last part of training the values that fp8
 blocks give them: gradients are taken there and applied to the masters (straight-through).
 Source of Muon: K. Jordan et al. 2024; its scale of 0.2 sqrt(max side) makes AdamW's learning rates
-and decay fit (Moonlight report, 2025). Matrices of a stack (experts) are treated one by one.
+and decay fit (Moonlight report, 2025). Matrices of a stack (experts) are treated one by one, and so
+are each head's keys and values in kv_b_proj, which is less work than the whole.
 """
 
 from __future__ import annotations
@@ -57,16 +58,25 @@ class MasterOptimizer:
         adam = [n for n in self.masters if not self._uses_muon(n)]
         self._second = {n: torch.zeros_like(self.masters[n]) for n in adam}
         self._adam_names = adam
+        if model.config["qk_nope_head_dim"] != model.config["v_head_dim"]:
+            raise ValueError("expected keys and values of one width")
+        self._head_rows = model.config["v_head_dim"]
         shapes: dict[torch.Size, list[str]] = {}
         for name, master in self.masters.items():
             if name not in self._second:
-                shapes.setdefault(master.shape[-2:], []).append(name)
+                shapes.setdefault(self._stack(name, master).shape[-2:], []).append(name)
         self._muon_groups = list(shapes.values())
         self._steps = 0
 
     def _uses_muon(self, name: str) -> bool:
         plain = self.masters[name].dim() < 2 or any(part in name for part in _ADAM_PARTS)
         return self._settings.method == "muon" and not plain
+
+    def _stack(self, name: str, matrix: Tensor) -> Tensor:
+        """The matrices [N, rows, cols] that Muon treats one by one."""
+        if name.endswith("kv_b_proj.weight"):
+            return matrix.unflatten(0, (-1, self._head_rows))
+        return matrix if matrix.dim() > 2 else matrix[None]
 
     def _clip(self, grads: list[Tensor]) -> Tensor:
         norm = torch.linalg.vector_norm(torch.stack(torch._foreach_norm(grads)))
@@ -107,10 +117,9 @@ class MasterOptimizer:
         gradients, first = [grads[n] for n in names], [self._first[n] for n in names]
         torch._foreach_lerp_(first, gradients, 1 - self._settings.momentum)
         nesterov = torch._foreach_lerp(gradients, first, self._settings.momentum)
-        rows, cols = gradients[0].shape[-2:]
-        stacked = torch.cat([g.reshape(-1, rows, cols) for g in nesterov])
-        updates = orthogonalise(stacked).split([g.numel() // (rows * cols) for g in gradients])
-        scale = -learning_rate * 0.2 * max(rows, cols) ** 0.5
+        stacks = [self._stack(n, g) for n, g in zip(names, nesterov, strict=True)]
+        updates = orthogonalise(torch.cat(stacks)).split([len(s) for s in stacks])
+        scale = -learning_rate * 0.2 * max(stacks[0].shape[-2:]) ** 0.5
         for name, update in zip(names, updates, strict=True):
             self.masters[name].add_(update.view_as(self.masters[name]), alpha=scale)
 

@@ -20,7 +20,7 @@ class Schedule:
     final_mixture_from: float = 0.7
     fp8_from: float = 0.8
     balance_until: float = 0.97
-    balance_speed: float = 1e-3
+    balance_speed: float = 1e-2
     total_tokens: int = 0
     total_seconds: float = 0.0
 
@@ -47,5 +47,6 @@ class Schedule:
         return 0.3 if progress < 0.67 else 0.1
 
     def balance(self, progress: float) -> float:
-        """The speed of the router biases; they stand still at the end."""
-        return self.balance_speed if progress < self.balance_until else 0.0
+        """The speed of the router biases: fast at first, as routers settle within some hundred
+        steps; at the end they stand still."""
+        return self.balance_speed * max(1 - progress / self.balance_until, 0.0) ** 2
