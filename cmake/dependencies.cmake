@@ -1,7 +1,7 @@
 # Third-party libraries, each from Debian 12's packages (docs/adr/0008-dependencies.md says why).
 
-# The program is one file that needs nothing but the C library: what Debian has as archives is linked
-# into it. Sanitizer builds take the shared libraries, which link faster.
+# The program is one file that needs nothing but the C library: what Debian has as archives is
+# linked into it. Sanitizer builds take the shared libraries, which link faster.
 if(NOT HADAL_SANITIZE)
   set(Boost_USE_STATIC_LIBS ON)
   set(OPENSSL_USE_STATIC_LIBS ON)

@@ -155,7 +155,7 @@ double ChiSquareDeviation(const std::vector<int64_t>& counts, const Probabilitie
 }
 
 const std::vector<std::pair<std::string, SamplingParams>>& Options() {
-  static const auto& kOptions = *new std::vector<std::pair<std::string, SamplingParams>>{
+  static const std::vector<std::pair<std::string, SamplingParams>> kOptions = {
       {"temperature_1", {}},
       {"temperature", {.temperature = 0.7F}},
       {"top_k", {.top_k = 5}},

@@ -68,7 +68,7 @@ TEST(GenerationFieldsTest, ReadsEveryField) {
   message.set_priority(5);
   message.set_target_tpot_ms(0.25F);
   // A field that is added gets a line here.
-  EXPECT_EQ(v1::GenerationParams::descriptor()->field_count(), 18);
+  EXPECT_EQ(v1::GenerationParams::descriptor()->field_count(), 19);
   const auto params = ReadGenerationParams(message, {});
   ASSERT_TRUE(params.ok()) << params.status();
   EXPECT_EQ(params->sampling.temperature, 0);
