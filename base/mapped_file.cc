@@ -53,6 +53,9 @@ absl::StatusOr<std::vector<std::string>> ListFolder(const std::string& path) {
         names.emplace_back(file.path.substr(folder.size()));
       }
     }
+    if (names.empty()) {
+      return NotFound("%s: no such folder in this program", path);
+    }
     return names;
   }
   std::error_code error;
@@ -69,8 +72,7 @@ absl::StatusOr<std::vector<std::string>> ListFolder(const std::string& path) {
 
 bool IsFolder(const std::string& path) {
   if (path.starts_with(kBuiltinPrefix)) {
-    const absl::StatusOr<std::vector<std::string>> names = ListFolder(path);
-    return names.ok() && !names->empty();
+    return ListFolder(path).ok();
   }
   std::error_code ignored;  // whatever the reason, it is not a folder to read
   return std::filesystem::is_directory(path, ignored);

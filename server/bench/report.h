@@ -25,7 +25,7 @@ struct RequestRecord {
   TimePoint end{};
   FinishReason reason = FinishReason::kFailed;
 
-  /// Whether it ran to the length that it asked for.
+  /// Whether its answer came to its end, or to the length that it asked for.
   [[nodiscard]] bool completed() const {
     return reason == FinishReason::kLength || reason == FinishReason::kStop;
   }

@@ -112,7 +112,7 @@ absl::Status RunCommand(const ServeOptions& options) {
   Health health;
 
   if (config.model.path == kDemoModel) {
-    Log(LogLevel::kInfo, "no --model: serving the demo model that is built in");
+    Log(LogLevel::kInfo, "serving the demo model that is built in; --model names another");
   }
 
   // 1. What is wrong with the files shows before anything is started.

@@ -75,6 +75,7 @@ TEST(BuiltinFileTest, FoldersAreTheirPaths) {
   EXPECT_TRUE(Exists("builtin:folder/some.txt"));
   EXPECT_FALSE(Exists("builtin:folder/none.txt"));
   EXPECT_THAT(*ListFolder("builtin:folder"), testing::ElementsAre("some.txt", "empty.txt"));
+  EXPECT_EQ(ListFolder("builtin:other").status().code(), absl::StatusCode::kNotFound);
 }
 
 TEST_F(MappedFileTest, FoldersOfTheFileSystem) {

@@ -51,7 +51,7 @@ absl::StatusOr<std::unique_ptr<LoadedModel>> LoadedModel::Load(const ModelOption
                                                                Checkpoint checkpoint,
                                                                const KernelTable& kernels) {
   if (options.model == kDemoModel) {
-    std::fprintf(stderr, "no --model: using the demo model that is built in\n");
+    std::fprintf(stderr, "using the demo model that is built in; --model names another\n");
   }
   ProgressBar bar("loading");
   return Load(options, std::move(checkpoint), kernels, [&bar](int64_t done, int64_t total) {
