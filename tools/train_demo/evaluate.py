@@ -69,9 +69,9 @@ def _nats_and_loads(model: DemoModel, stored: np.ndarray) -> tuple[float, torch.
 def measure_text(model: DemoModel, encoder: SegmentEncoder, corpus: Path, most: int) -> dict:
     """Bits per byte of what the model is to write, by source; least and most expert load.
 
-    Loads of sources count by their shares of training.
+    Loads of sources count by their shares of training, and all alike.
     """
-    bits, weighted = {}, torch.zeros(())
+    bits, weighted, alike = {}, torch.zeros(()), torch.zeros(())
     for name, samples in _heldout(corpus, most).items():
         nats, size, total = 0.0, 0, torch.zeros(())
         for sample, stored in zip(samples, encoder.encode(samples), strict=True):
@@ -82,11 +82,13 @@ def measure_text(model: DemoModel, encoder: SegmentEncoder, corpus: Path, most: 
             size += sum(len(s.text.encode()) for s in sample if s.learn and not s.is_token)
         bits[name] = nats / math.log(2) / max(size, 1)
         if total.dim():
-            weighted = weighted + MIXTURE[name] * total / total.mean(-1, keepdim=True)
-    relative = weighted / weighted.mean(-1, keepdim=True)
+            relative = total / total.mean(-1, keepdim=True)
+            weighted, alike = weighted + MIXTURE[name] * relative, alike + relative
+    weighted, alike = (loads / loads.mean(-1, keepdim=True) for loads in (weighted, alike))
     return {"bits_per_byte": bits, "expert_load": {
-        "least": relative.min().item(), "most": relative.max().item(),
-        "least_by_layer": relative.amin(-1).tolist()}}
+        "least": weighted.min().item(), "most": weighted.max().item(),
+        "least_by_layer": weighted.amin(-1).tolist(),
+        "least_alike": alike.min().item(), "most_alike": alike.max().item()}}
 
 
 def measure_tasks(
@@ -135,7 +137,8 @@ def as_table(results: dict) -> str:
     lines += [f"MTP drafts accepted at positions 1, 2, 3 (greedy, given those before): {rates}.",
               "",
               f"Expert load over its layer's mean, held-out text in the shares of training: "
-              f"{load['least']:.2f} to {load['most']:.2f}."]
+              f"{load['least']:.2f} to {load['most']:.2f}; with all sources alike: "
+              f"{load['least_alike']:.2f} to {load['most_alike']:.2f}."]
     return "\n".join(lines)
 
 
