@@ -1,6 +1,7 @@
 """Balances the routers' biases over all sources, after training and without changing a weight.
 
-  python -m train_demo.training.rebalance --tokens-from build/demo/run/tokens --state build/demo/run/state.pt
+  python -m train_demo.training.rebalance --tokens-from build/demo/run/tokens \\
+      --state build/demo/run/state.pt
 
 Training balances them over its own mixture, in which some sources are rare. Overwrites the state.
 """
