@@ -3,6 +3,7 @@
 #include <cstddef>
 
 #include "base/check.h"
+#include "kernels/quantization/panels.h"
 
 namespace hadal {
 namespace {
@@ -21,8 +22,19 @@ DType PayloadType(WeightFormat format) {
       return DType::kF16;
     case WeightFormat::kFp8Block:
       return DType::kFp8E4m3;
+    case WeightFormat::kInt8:
+    case WeightFormat::kInt4:
+      break;
   }
   CHECK(false);
+}
+
+template <typename T>
+void Widen(const void* payload, int64_t begin, int64_t count, float* out) {
+  const T* values = static_cast<const T*>(payload) + begin;
+  for (int64_t i = 0; i < count; ++i) {
+    out[i] = ToFloat(values[i]);
+  }
 }
 
 }  // namespace
@@ -31,6 +43,12 @@ WeightMatrix WeightMatrix::Rows(int64_t begin, int64_t count) const {
   CHECK(begin >= 0 && count >= 0 && begin + count <= rows);
   WeightMatrix part = *this;
   part.rows = count;
+  if (IsQuantized(format)) {
+    CHECK_EQ(begin % kPanelRows, 0);
+    part.payload =
+        static_cast<const std::byte*>(payload) + begin / kPanelRows * PanelBytes(format, cols);
+    return part;
+  }
   part.payload =
       static_cast<const std::byte*>(payload) + begin * cols * SizeOf(PayloadType(format));
   if (format == WeightFormat::kFp8Block) {
@@ -55,11 +73,35 @@ float WeightAt(const WeightMatrix& weight, int64_t row, int64_t col) {
           weight.scales[row / weight.block_rows * scales_per_row + col / weight.block_cols];
       return ToFloat(static_cast<const fp8_e4m3*>(weight.payload)[index]) * scale;
     }
+    case WeightFormat::kInt8:
+    case WeightFormat::kInt4:
+      return PanelAt(weight, row, col);
   }
   CHECK(false);
 }
 
+void WidenRow(const WeightMatrix& weight, int64_t row, float* out) {
+  switch (weight.format) {
+    case WeightFormat::kF32:
+      return Widen<float>(weight.payload, row * weight.cols, weight.cols, out);
+    case WeightFormat::kBf16:
+      return Widen<bf16>(weight.payload, row * weight.cols, weight.cols, out);
+    case WeightFormat::kF16:
+      return Widen<f16>(weight.payload, row * weight.cols, weight.cols, out);
+    case WeightFormat::kFp8Block:
+    case WeightFormat::kInt8:
+    case WeightFormat::kInt4:
+      for (int64_t col = 0; col < weight.cols; ++col) {
+        out[col] = WeightAt(weight, row, col);
+      }
+      return;
+  }
+}
+
 int64_t SizeBytes(const WeightMatrix& weight) {
+  if (IsQuantized(weight.format)) {
+    return NumPanels(weight.rows) * PanelBytes(weight.format, weight.cols);
+  }
   int64_t bytes = weight.rows * weight.cols * SizeOf(PayloadType(weight.format));
   if (weight.format == WeightFormat::kFp8Block) {
     bytes += CeilDiv(weight.rows, weight.block_rows) * CeilDiv(weight.cols, weight.block_cols) *

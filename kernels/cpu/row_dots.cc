@@ -2,6 +2,8 @@
 
 #include <cstring>
 
+#include "kernels/quantization/panels.h"
+
 namespace hadal::cpu {
 
 void WidenWeights(const VectorKernels& vector,
@@ -35,6 +37,12 @@ void WidenWeights(const VectorKernels& vector,
       }
       return;
     }
+    case WeightFormat::kInt8:
+    case WeightFormat::kInt4:
+      for (int64_t i = 0; i < n; ++i) {
+        y[i] = PanelAt(weight, row, begin + i);
+      }
+      return;
   }
 }
 

@@ -1,9 +1,11 @@
 #include "kernels/self_test/random_tensors.h"
 
 #include <cmath>
+#include <memory>
 #include <numeric>
 
 #include "base/check.h"
+#include "kernels/quantization/panels.h"
 
 namespace hadal::self_test {
 namespace {
@@ -24,6 +26,9 @@ void AppendAs(WeightFormat format, float value, std::vector<std::byte>& bytes) {
       return Append(ToF16(value), bytes);
     case WeightFormat::kFp8Block:
       return Append(ToFp8E4m3(value), bytes);
+    case WeightFormat::kInt8:
+    case WeightFormat::kInt4:
+      break;
   }
   CHECK(false);
 }
@@ -54,6 +59,10 @@ std::string NameOf(const WeightSpec& spec) {
       return "F16";
     case WeightFormat::kFp8Block:
       return "Fp8Block" + std::to_string(spec.block_rows) + "x" + std::to_string(spec.block_cols);
+    case WeightFormat::kInt8:
+      return "Int8";
+    case WeightFormat::kInt4:
+      return "Int4";
   }
   CHECK(false);
 }
@@ -64,7 +73,9 @@ std::vector<WeightSpec> AllWeightSpecs() {
           {.format = WeightFormat::kF16},
           {.format = WeightFormat::kFp8Block, .block_rows = 128, .block_cols = 128},
           {.format = WeightFormat::kFp8Block, .block_rows = 5, .block_cols = 24},
-          {.format = WeightFormat::kFp8Block, .block_rows = 32, .block_cols = 7}};
+          {.format = WeightFormat::kFp8Block, .block_rows = 32, .block_cols = 7},
+          {.format = WeightFormat::kInt8},
+          {.format = WeightFormat::kInt4}};
 }
 
 WeightBuffer::WeightBuffer(const WeightSpec& spec,
@@ -72,6 +83,10 @@ WeightBuffer::WeightBuffer(const WeightSpec& spec,
                            int64_t cols,
                            const std::vector<float>& values) {
   CHECK_EQ(std::ssize(values), rows * cols);
+  if (IsQuantized(spec.format)) {
+    Quantize(spec.format, rows, cols, values);
+    return;
+  }
   for (const float value : values) {
     AppendAs(spec.format, value, payload_);
   }
@@ -84,6 +99,26 @@ WeightBuffer::WeightBuffer(const WeightSpec& spec,
     matrix_.block_rows = spec.block_rows;
     matrix_.block_cols = spec.block_cols;
   }
+}
+
+void WeightBuffer::Quantize(WeightFormat format,
+                            int64_t rows,
+                            int64_t cols,
+                            const std::vector<float>& values) {
+  constexpr size_t kAlignment = 64;
+  const WeightMatrix source = {
+      .format = WeightFormat::kF32, .rows = rows, .cols = cols, .payload = values.data()};
+  const int64_t panel_bytes = PanelBytes(format, cols);
+  payload_.resize(static_cast<size_t>(NumPanels(rows) * panel_bytes) + kAlignment);
+  void* aligned = payload_.data();
+  size_t space = payload_.size();
+  CHECK(std::align(kAlignment, payload_.size() - kAlignment, aligned, space) != nullptr);
+  std::vector<float> row(static_cast<size_t>(cols));
+  for (int64_t panel = 0; panel < NumPanels(rows); ++panel) {
+    CHECK(QuantizePanel(
+        source, panel, format, row.data(), static_cast<std::byte*>(aligned) + panel * panel_bytes));
+  }
+  matrix_ = {.format = format, .rows = rows, .cols = cols, .payload = aligned};
 }
 
 WeightBuffer WeightBuffer::MakeRandom(const WeightSpec& spec,

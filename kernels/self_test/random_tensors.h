@@ -158,6 +158,8 @@ class WeightBuffer {
   [[nodiscard]] std::vector<double> Values() const;
 
  private:
+  void Quantize(WeightFormat format, int64_t rows, int64_t cols, const std::vector<float>& values);
+
   std::vector<std::byte> payload_;
   std::vector<float> scales_;
   WeightMatrix matrix_;
