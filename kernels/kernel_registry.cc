@@ -18,7 +18,8 @@ struct CpuBackEnd {
 };
 
 // Best first.
-constexpr std::array kCpuBackEnds = {CpuBackEnd{cpu::Isa::kAvx512, "cpu-avx512"},
+constexpr std::array kCpuBackEnds = {CpuBackEnd{cpu::Isa::kAmx, "cpu-amx"},
+                                     CpuBackEnd{cpu::Isa::kAvx512, "cpu-avx512"},
                                      CpuBackEnd{cpu::Isa::kAvx2, "cpu-avx2"},
                                      CpuBackEnd{cpu::Isa::kPortable, "cpu-portable"}};
 

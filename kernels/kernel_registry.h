@@ -9,8 +9,8 @@
 
 namespace hadal {
 
-/// The names of the back ends that this machine can run, best first: "cpu-avx512", "cpu-avx2",
-/// "cpu-portable", "reference".
+/// The names of the back ends that this machine can run, best first: "cpu-amx", "cpu-avx512",
+/// "cpu-avx2", "cpu-portable", "reference".
 std::vector<std::string> AvailableBackEnds();
 
 /// Builds a table from a `--kernels` value: "auto" (the best back end), or a back end's name,

@@ -9,6 +9,7 @@
 #include "kernels/mlp.h"
 #include "kernels/moe_experts.h"
 #include "kernels/moe_route.h"
+#include "kernels/quantization/panels.h"
 #include "kernels/rms_norm.h"
 #include "kernels/rope.h"
 
@@ -30,6 +31,7 @@ void ValidateMlp(const MlpWeights& weights, int64_t hidden_size) {
   ValidateWeight(weights.gate_proj, intermediate_size, hidden_size);
   ValidateWeight(weights.up_proj, intermediate_size, hidden_size);
   ValidateWeight(weights.down_proj, hidden_size, intermediate_size);
+  CHECK_EQ(IsQuantized(weights.gate_proj.format), IsQuantized(weights.up_proj.format));
 }
 
 void ValidateCache(const LatentCache& cache, int64_t row_width) {
@@ -42,6 +44,7 @@ void ValidateCache(const LatentCache& cache, int64_t row_width) {
 void Validate(const EmbeddingArgs& args) {
   CHECK_EQ(args.y.extent(0), args.token_ids.extent(0));
   ValidateWeight(args.table, args.table.rows, args.y.extent(1));
+  CHECK(!IsQuantized(args.table.format));
 }
 
 void Validate(const RmsNormArgs& args) {
@@ -70,6 +73,8 @@ void Validate(const MlaProjectArgs& args) {
   if (q_lora_rank > 0) {
     ValidateWeight(weights.q_a_proj, q_lora_rank, hidden_size);
   }
+  const WeightMatrix& q_proj = q_lora_rank > 0 ? weights.q_a_proj : weights.q_b_proj;
+  CHECK_EQ(IsQuantized(q_proj.format), IsQuantized(weights.kv_a_proj_with_mqa.format));
   ValidateWeight(weights.q_b_proj,
                  args.q.extent(1) * args.q.extent(2),
                  q_lora_rank > 0 ? q_lora_rank : hidden_size);
@@ -98,6 +103,7 @@ void Validate(const MlaAttentionArgs& args) {
   CHECK_EQ(args.out.extent(0), num_tokens);
   CHECK_EQ(args.out.extent(1), num_heads);
   CHECK_EQ(args.out.extent(2), args.v_head_dim);
+  CHECK(!IsQuantized(args.kv_b_proj.format));
   ValidateWeight(args.kv_b_proj, num_heads * (nope_dim + args.v_head_dim), args.kv_lora_rank);
   ValidateCache(args.cache, args.kv_lora_rank + rope_dim);
 }
@@ -106,6 +112,7 @@ void Validate(const MoeRouteArgs& args) {
   const int64_t num_experts = args.gate.rows;
   const int64_t top_k = args.expert_ids.extent(1);
   ValidateWeight(args.gate, num_experts, args.x.extent(1));
+  CHECK(!IsQuantized(args.gate.format));
   CHECK_EQ(args.expert_ids.extent(0), args.x.extent(0));
   CHECK(args.weights.extents == args.expert_ids.extents);
   CHECK(args.topk_method != TopkMethod::kNoauxTc ||

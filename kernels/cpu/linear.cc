@@ -1,20 +1,32 @@
+#include "kernels/cpu/linear.h"
+
 #include "kernels/cpu/ops.h"
-#include "kernels/cpu/row_dots.h"
 
 namespace hadal::cpu {
 
-void Linear(const VectorKernels& vector, const LinearArgs& args, ExecutionContext& context) {
-  const InputRows input = {.x = args.x, .indices = {}};
-  const auto store = [&args](int64_t t, int64_t row, float sum) { args.y(t, row) = sum; };
-  const auto add = [&args](int64_t t, int64_t row, float sum) { args.y(t, row) += sum; };
+void Multiply(const VectorKernels& vector,
+              const InputRows& input,
+              const WeightMatrix& weight,
+              Output output,
+              const TensorView<float, 2>& y,
+              ThreadPool& pool) {
+  const auto store = [&y](int64_t t, int64_t row, float sum) { y(t, row) = sum; };
+  const auto add = [&y](int64_t t, int64_t row, float sum) { y(t, row) += sum; };
   const auto multiply = [&](int64_t begin, int64_t end, int32_t /*worker*/) {
-    if (args.output == Output::kAdd) {
-      RowDots(vector, input, args.weight, begin, end, add);
+    if (output == Output::kAdd) {
+      RowDots(vector, input, weight, begin, end, add);
     } else {
-      RowDots(vector, input, args.weight, begin, end, store);
+      RowDots(vector, input, weight, begin, end, store);
     }
   };
-  context.pool.ParallelFor(args.weight.rows, kRowsPerItem, multiply);
+  pool.ParallelFor(
+      weight.rows, RowsPerItem(weight.format, weight.rows, pool.num_threads()), multiply);
+}
+
+void Linear(const VectorKernels& vector, const LinearArgs& args, ExecutionContext& context) {
+  const ScratchScope scope(context.scratch);
+  const InputRows input = MakeInput(vector, args.x, args.weight.format, context);
+  Multiply(vector, input, args.weight, args.output, args.y, context.pool);
 }
 
 }  // namespace hadal::cpu

@@ -1,3 +1,4 @@
+#include "kernels/cpu/linear.h"
 #include "kernels/cpu/ops.h"
 
 namespace hadal::cpu {
@@ -5,25 +6,23 @@ namespace {
 
 void ProjectQueries(const VectorKernels& vector,
                     const MlaProjectArgs& args,
+                    const InputRows& x,
                     ExecutionContext& context) {
   const MlaProjectWeights& weights = args.weights;
   const int64_t num_tokens = args.x.extent(0);
   const TensorView<float, 2> q = {
       args.q.data, {num_tokens, weights.q_b_proj.rows}, {args.q.strides[0], 1}};
-  TensorView<const float, 2> input = args.x;
-  if (const int64_t q_lora_rank = weights.q_a_layernorm.extent(0); q_lora_rank > 0) {
-    const auto latent = context.scratch.Allocate<float>(num_tokens, q_lora_rank);
-    Linear(vector,
-           {.x = args.x, .weight = weights.q_a_proj, .output = Output::kStore, .y = latent},
-           context);
-    RmsNorm(
-        vector,
-        {.x = latent, .weight = weights.q_a_layernorm, .epsilon = args.rms_norm_eps, .y = latent},
-        context);
-    input = latent;
+  const int64_t q_lora_rank = weights.q_a_layernorm.extent(0);
+  if (q_lora_rank == 0) {
+    return Multiply(vector, x, weights.q_b_proj, Output::kStore, q, context.pool);
   }
-  Linear(
-      vector, {.x = input, .weight = weights.q_b_proj, .output = Output::kStore, .y = q}, context);
+  const auto latent = context.scratch.Allocate<float>(num_tokens, q_lora_rank);
+  Multiply(vector, x, weights.q_a_proj, Output::kStore, latent, context.pool);
+  RmsNorm(vector,
+          {.x = latent, .weight = weights.q_a_layernorm, .epsilon = args.rms_norm_eps, .y = latent},
+          context);
+  const InputRows input = MakeInput(vector, latent, weights.q_b_proj.format, context);
+  Multiply(vector, input, weights.q_b_proj, Output::kStore, q, context.pool);
 }
 
 void StoreRow(std::span<const float> row, int64_t slot, const LatentCache& cache) {
@@ -48,11 +47,10 @@ void MlaProject(const VectorKernels& vector,
   const int64_t kv_lora_rank = weights.kv_a_layernorm.extent(0);
   const auto rope_dim = static_cast<size_t>(args.cache.row_width - kv_lora_rank);
 
-  ProjectQueries(vector, args, context);
+  const InputRows x = MakeInput(vector, args.x, weights.kv_a_proj_with_mqa.format, context);
+  ProjectQueries(vector, args, x, context);
   const auto kv = context.scratch.Allocate<float>(num_tokens, args.cache.row_width);
-  Linear(vector,
-         {.x = args.x, .weight = weights.kv_a_proj_with_mqa, .output = Output::kStore, .y = kv},
-         context);
+  Multiply(vector, x, weights.kv_a_proj_with_mqa, Output::kStore, kv, context.pool);
   TensorView<float, 2> latent = kv;
   latent.extents[1] = kv_lora_rank;
   RmsNorm(

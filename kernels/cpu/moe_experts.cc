@@ -67,40 +67,55 @@ void MoeExperts(const VectorKernels& vector,
   const ScratchScope scope(context.scratch);
   const Assignments groups = GroupByExpert(args, context.scratch);
   const int64_t num_active = groups.active.extent(0);
-  const int64_t intermediate_size = args.experts(0).gate_proj.rows;
+  const WeightMatrix& gate = args.experts(0).gate_proj;
+  const WeightMatrix& down = args.experts(0).down_proj;
   const auto activations =
-      context.scratch.Allocate<float>(args.expert_ids.num_elements(), intermediate_size);
-  const auto choices_of = [&](int64_t active) {
-    return activations.Slice(groups.first(active), groups.first(active + 1) - groups.first(active));
+      context.scratch.Allocate<float>(args.expert_ids.num_elements(), gate.rows);
+  const std::span<const int32_t> tokens(groups.tokens.data,
+                                        static_cast<size_t>(groups.tokens.extent(0)));
+  InputRows choices = MakeInput(vector, args.x, gate.format, context);
+  choices.gathered = true;
+  if (IsQuantized(gate.format)) {
+    choices.rounded = GatherRows(choices.rounded, tokens, gate.cols, context);
+  }
+  // The rows of one active expert in `input`, which has one for each choice.
+  const auto rows_of = [&](InputRows input, int64_t active) {
+    const int64_t first = groups.first(active);
+    const int64_t count = groups.first(active + 1) - first;
+    if (input.gathered) {
+      input.indices = tokens.subspan(static_cast<size_t>(first), static_cast<size_t>(count));
+    } else {
+      input.x = input.x.Slice(first, count);
+    }
+    input.rounded = input.rounded.Part(first, count, 0);
+    return input;
   };
 
-  const int64_t blocks_per_expert = (intermediate_size + kRowsPerItem - 1) / kRowsPerItem;
+  const int64_t num_rows = num_active * gate.rows;
+  const int64_t rows_per_item = RowsPerItem(gate.format, num_rows, context.pool.num_threads());
+  const int64_t items_per_expert = (gate.rows + rows_per_item - 1) / rows_per_item;
   const auto gate_up = [&](int64_t begin, int64_t end, int32_t /*worker*/) {
     for (int64_t item = begin; item < end; ++item) {
-      const int64_t active = item / blocks_per_expert;
-      const int64_t row = item % blocks_per_expert * kRowsPerItem;
-      const TensorView<float, 2> output = choices_of(active);
-      const InputRows input = {.x = args.x,
-                               .indices = {groups.tokens.data + groups.first(active),
-                                           static_cast<size_t>(output.extent(0))},
-                               .gathered = true};
+      const int64_t active = item / items_per_expert;
+      const int64_t row = item % items_per_expert * rows_per_item;
+      const InputRows input = rows_of(choices, active);
       GatedRows(vector,
                 input,
                 args.experts(groups.active(active)),
                 row,
-                std::min(row + kRowsPerItem, intermediate_size),
-                output);
+                std::min(row + rows_per_item, gate.rows),
+                activations.Slice(groups.first(active), input.count()));
     }
   };
-  context.pool.ParallelFor(num_active * blocks_per_expert, 1, gate_up);
+  context.pool.ParallelFor(num_active * items_per_expert, 1, gate_up);
 
-  const auto down = [&](int64_t begin, int64_t end, int32_t /*worker*/) {
+  const InputRows hidden = MakeInput(vector, activations, down.format, context);
+  const auto add_down = [&](int64_t begin, int64_t end, int32_t /*worker*/) {
     for (int64_t active = 0; active < num_active; ++active) {
       const int64_t first = groups.first(active);
-      const MlpWeights& expert = args.experts(groups.active(active));
       RowDots(vector,
-              {.x = choices_of(active), .indices = {}},
-              expert.down_proj,
+              rows_of(hidden, active),
+              args.experts(groups.active(active)).down_proj,
               begin,
               end,
               [&](int64_t i, int64_t row, float sum) {
@@ -108,7 +123,8 @@ void MoeExperts(const VectorKernels& vector,
               });
     }
   };
-  context.pool.ParallelFor(args.y.extent(1), kRowsPerItem, down);
+  context.pool.ParallelFor(
+      down.rows, RowsPerItem(down.format, down.rows, context.pool.num_threads()), add_down);
 }
 
 }  // namespace hadal::cpu

@@ -6,13 +6,18 @@
 #include <span>
 
 #include "base/tensor_view.h"
+#include "kernels/cpu/panel/panel_product.h"
 #include "kernels/cpu/vector_kernels.h"
+#include "kernels/execution_context.h"
 #include "kernels/weight_matrix.h"
 
 namespace hadal::cpu {
 
-/// Weight rows that one work item of a matrix product takes.
-inline constexpr int64_t kRowsPerItem = 16;
+/// Weight rows that one work item of a product with `num_rows` of them takes: a whole tile of
+/// panels where there are enough for all threads.
+inline int64_t RowsPerItem(WeightFormat format, int64_t num_rows, int32_t num_threads) {
+  return IsQuantized(format) && num_rows >= 4 * num_threads * kTileRows ? kTileRows : kPanelRows;
+}
 
 /// y[0..n) = W[row, begin..begin + n) as float.
 void WidenWeights(const VectorKernels& vector,
@@ -24,9 +29,10 @@ void WidenWeights(const VectorKernels& vector,
 
 /// Input rows of a product: all rows of a matrix, or those that `indices` names.
 struct InputRows {
-  TensorView<const float, 2> x;      // [*, in]
-  std::span<const int32_t> indices;  // rows of x to take; used when `gathered`
+  TensorView<const float, 2> x;           // [*, in]
+  std::span<const int32_t> indices = {};  // rows of x to take; used when `gathered`
   bool gathered = false;
+  Int8Rows rounded = {};  // the input rows for quantised weights, already gathered
 
   [[nodiscard]] int64_t count() const { return gathered ? std::ssize(indices) : x.extent(0); }
   [[nodiscard]] const float* row(int64_t i) const {
@@ -34,9 +40,21 @@ struct InputRows {
   }
 };
 
+/// All rows of x, as products with weights of this format take them.
+inline InputRows MakeInput(const VectorKernels& vector,
+                           const TensorView<const float, 2>& x,
+                           WeightFormat format,
+                           ExecutionContext& context) {
+  return {.x = x,
+          .indices = {},
+          .gathered = false,
+          .rounded = IsQuantized(format) ? RoundRows(vector.panels(), x, context) : Int8Rows{}};
+}
+
 /// Calls emit(i, r, dot(input row i, W[r])) for all input rows i and weight rows r in [begin, end).
-/// Weights are widened once for each kInputBlock input rows, in pieces that stay in the L1 cache. A
-/// dot product's order of additions depends on the length alone.
+/// REQUIRES: `begin` is a multiple of kPanelRows with quantised weights. Other weights are widened
+/// once for each kInputBlock input rows, in pieces that stay in the L1 cache. A dot product's order
+/// of additions depends on the length alone.
 template <typename Emit>
 void RowDots(const VectorKernels& vector,
              const InputRows& input,
@@ -44,6 +62,9 @@ void RowDots(const VectorKernels& vector,
              int64_t begin,
              int64_t end,
              Emit emit) {
+  if (IsQuantized(weight.format)) {
+    return PanelDots(vector.panels(), input.rounded, weight, begin, end, emit);
+  }
   constexpr int64_t kInputBlock = 64;
   constexpr int64_t kPiece = 512;
   alignas(64) std::array<float, kTile * kPiece> widened;

@@ -34,6 +34,8 @@ KernelTable MakeTable(Isa isa) {
       return MakeTableFor<Isa::kAvx2>("cpu-avx2");
     case Isa::kAvx512:
       return MakeTableFor<Isa::kAvx512>("cpu-avx512");
+    case Isa::kAmx:
+      return MakeTableFor<Isa::kAmx>("cpu-amx");
   }
   CHECK(false);
 }

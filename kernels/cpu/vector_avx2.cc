@@ -44,7 +44,7 @@ struct Avx2Simd {
 }  // namespace
 
 const VectorKernels& Avx2Kernels() {
-  static constexpr VectorKernels kKernels = VectorLoops<Avx2Simd>::Kernels("cpu-avx2");
+  static constexpr VectorKernels kKernels = VectorLoops<Avx2Simd>::Kernels("cpu-avx2", &Avx2Panels);
   return kKernels;
 }
 

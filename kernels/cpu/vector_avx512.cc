@@ -40,7 +40,13 @@ struct Avx512Simd {
 }  // namespace
 
 const VectorKernels& Avx512Kernels() {
-  static constexpr VectorKernels kKernels = VectorLoops<Avx512Simd>::Kernels("cpu-avx512");
+  static constexpr VectorKernels kKernels =
+      VectorLoops<Avx512Simd>::Kernels("cpu-avx512", &Avx512Panels);
+  return kKernels;
+}
+
+const VectorKernels& AmxKernels() {
+  static constexpr VectorKernels kKernels = VectorLoops<Avx512Simd>::Kernels("cpu-amx", &AmxPanels);
   return kKernels;
 }
 

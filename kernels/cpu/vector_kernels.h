@@ -4,11 +4,12 @@
 #include <cstdint>
 
 #include "base/dtype.h"
+#include "kernels/cpu/panel/panel_kernels.h"
 
 namespace hadal::cpu {
 
 /// Instruction sets that the CPU back end is compiled for, weakest first.
-enum class Isa : int8_t { kPortable, kAvx2, kAvx512 };
+enum class Isa : int8_t { kPortable, kAvx2, kAvx512, kAmx };
 
 /// What a dot-product tile holds at most, each way.
 inline constexpr int64_t kTile = 4;
@@ -48,6 +49,9 @@ struct VectorKernels {
                     int64_t num_x,
                     int64_t n,
                     const std::array<float*, kTile>& y);
+
+  /// Those of products with quantised weights.
+  const PanelKernels& (*panels)();
 };
 
 /// True when this machine, and its operating system, can run `isa`.
@@ -59,5 +63,8 @@ const VectorKernels& VectorKernelsOf(Isa isa);
 const VectorKernels& PortableKernels();
 const VectorKernels& Avx2Kernels();
 const VectorKernels& Avx512Kernels();
+
+/// Avx512Kernels with the products that AMX has.
+const VectorKernels& AmxKernels();
 
 }  // namespace hadal::cpu

@@ -185,13 +185,14 @@ struct VectorLoops {
     }
   }
 
-  static constexpr VectorKernels Kernels(const char* name) {
+  static constexpr VectorKernels Kernels(const char* name, const PanelKernels& (*panels)()) {
     return {.name = name,
             .widen_bf16 = &Widen<bf16>,
             .widen_f16 = &Widen<f16>,
             .widen_fp8 = &WidenFp8,
             .dot_tile = &DotTile,
-            .axpy_tile = &AxpyTile};
+            .axpy_tile = &AxpyTile,
+            .panels = panels};
   }
 };
 

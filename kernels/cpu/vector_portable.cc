@@ -49,7 +49,8 @@ struct PortableSimd {
 }  // namespace
 
 const VectorKernels& PortableKernels() {
-  static constexpr VectorKernels kKernels = VectorLoops<PortableSimd>::Kernels("cpu-portable");
+  static constexpr VectorKernels kKernels =
+      VectorLoops<PortableSimd>::Kernels("cpu-portable", &PortablePanels);
   return kKernels;
 }
 

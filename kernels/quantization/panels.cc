@@ -90,7 +90,8 @@ Int4Group FitGroup(std::span<const float> x, float scale) {
         x.subspan(s * kSubgroupCols, std::min<size_t>(kSubgroupCols, x.size() - s * kSubgroupCols));
     // The step that reaches the largest magnitude with 8, and those around it: a finer one clips
     // the largest and rounds all others less.
-    const auto reach = static_cast<int32_t>(std::nearbyint(Magnitude(part) / (8 * scale)));
+    const auto reach =
+        static_cast<int32_t>(std::nearbyint(Magnitude(part) / (8 * std::abs(scale))));
     int32_t best = 0;
     for (int32_t m = std::max(1, reach - 2); m <= std::min(kMostMultiplier, reach + 1); ++m) {
       const Int4Fit fit = FitInt4(part, static_cast<float>(m) * scale);
@@ -107,10 +108,11 @@ Int4Group FitGroup(std::span<const float> x, float scale) {
 
 void QuantizeGroupInt4(std::span<const float> x, int64_t row, std::byte* group) {
   const float magnitude = Magnitude(x);
-  // With the highest multiplier the largest magnitude becomes 8 steps, or a little more.
+  // With the highest multiplier the largest magnitude becomes about 8 steps. A negative scale turns
+  // the range from -8 to 7 around.
   Int4Group best;
   float best_scale = 0;
-  for (const float reach : {7.0F, 7.5F, 8.0F, 8.5F}) {
+  for (const float reach : {6.5F, 7.0F, 7.5F, 8.0F, 8.5F, -6.5F, -7.0F, -7.5F, -8.0F, -8.5F}) {
     const float scale = ToFloat(ToBf16(magnitude / (reach * static_cast<float>(kMostMultiplier))));
     if (!std::isnormal(scale)) {
       continue;

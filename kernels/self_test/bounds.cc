@@ -5,6 +5,7 @@
 #include <limits>
 
 #include "base/check.h"
+#include "kernels/quantization/int8_row.h"
 
 namespace hadal::self_test {
 namespace {
@@ -35,6 +36,45 @@ double ShareOf(float actual, float expected, double tolerance) {
 double Gamma(int64_t n) {
   const auto count = static_cast<double>(n);
   return kUnit * std::min(count, 6.0 * std::sqrt(count));
+}
+
+double Gamma(const WeightMatrix& weight) {
+  return Gamma(weight.cols) + (IsQuantized(weight.format) ? 4 * kUnit : 0);
+}
+
+std::vector<float> RoundedInput(WeightFormat format, std::span<const float> x) {
+  std::vector<float> rounded(x.begin(), x.end());
+  if (IsQuantized(format)) {
+    RoundThroughInt8(x, rounded);
+  }
+  return rounded;
+}
+
+Bounded RoundedInput(WeightFormat format, const Bounded& x) {
+  if (!IsQuantized(format)) {
+    return x;
+  }
+  Bounded rounded = x;
+  for (size_t begin = 0; begin < x.values.size(); begin += kGroupCols) {
+    const size_t end = std::min(begin + kGroupCols, x.values.size());
+    double magnitude = 0;
+    double error = 0;
+    for (size_t i = begin; i < end; ++i) {
+      magnitude = std::max(magnitude, std::abs(x.values[i]));
+      error = std::max(error, x.errors[i]);
+    }
+    const double step = magnitude / 127;
+    for (size_t i = begin; i < end && step > 0; ++i) {
+      const double quotient = x.values[i] / step;
+      const double doubt =
+          x.errors[i] / step + std::abs(quotient) * (error / magnitude + 4 * kUnit);
+      const double to_tie = std::abs(quotient - std::floor(quotient) - 0.5);
+      rounded.values[i] = std::nearbyint(quotient) * step;
+      rounded.errors[i] = std::abs(quotient) * (error / 127 + 2 * kUnit * step) +
+                          (to_tie <= doubt ? 1.01 * step : 0);
+    }
+  }
+  return rounded;
 }
 
 double Norm(std::span<const float> x) {

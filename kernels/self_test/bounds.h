@@ -26,6 +26,22 @@ inline constexpr double kUnit = 0x1p-24;
 /// gamma(n) above: the smaller of both bounds.
 double Gamma(int64_t n);
 
+/// gamma for products with `weight`: its columns, and where it is quantised the roundings of the
+/// two scales of a product.
+double Gamma(const WeightMatrix& weight);
+
+/// Values with a bound on the error that a float computation of them may have.
+struct Bounded {
+  std::vector<double> values;
+  std::vector<double> errors;
+};
+
+/// What products with weights of this format take for x: x, or rounded to int8 (int8_row.h). An
+/// error carries over by way of the group's largest magnitude, which sets the step; where it
+/// reaches a tie, the value may be one step off.
+Bounded RoundedInput(WeightFormat format, const Bounded& x);
+std::vector<float> RoundedInput(WeightFormat format, std::span<const float> x);
+
 double Norm(std::span<const float> x);
 double Norm(std::span<const double> x);
 

@@ -31,11 +31,12 @@ std::vector<double> LinearProblem::Tolerances(const std::vector<float>& expected
   const std::vector<double> row_norms = RowNorms(weight.matrix());
   std::vector<double> tolerances;
   for (int64_t t = 0; t < x.view().extent(0); ++t) {
-    const double x_norm = Norm(x.input().Row(t));
+    const double x_norm =
+        Norm(RoundedInput(weight.matrix().format, std::span<const float>(x.input().Row(t))));
     for (const double row_norm : row_norms) {
       const size_t i = tolerances.size();
       const double result = std::abs(double{expected[i]}) + std::abs(double{start[i]});
-      tolerances.push_back(Gamma(weight.matrix().cols) * x_norm * row_norm + 2 * kUnit * result);
+      tolerances.push_back(Gamma(weight.matrix()) * x_norm * row_norm + 2 * kUnit * result);
     }
   }
   return tolerances;

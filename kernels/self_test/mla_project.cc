@@ -11,14 +11,9 @@ constexpr float kEpsilon = 1e-6F;
 constexpr int64_t kCacheBlockSize = 16;
 constexpr double kTwoRoundings = 2 * kUnit;
 
-// Values with a bound on the error that a float computation of them may have.
-struct Bounded {
-  std::vector<double> values;
-  std::vector<double> errors;
-};
-
 // weight · x, with the error of x passed on and that of the sum added.
-Bounded Product(const WeightMatrix& weight, const Bounded& x) {
+Bounded Product(const WeightMatrix& weight, const Bounded& input) {
+  const Bounded x = RoundedInput(weight.format, input);
   const std::vector<double> row_norms = RowNorms(weight);
   Bounded y;
   for (int64_t row = 0; row < weight.rows; ++row) {
@@ -28,7 +23,7 @@ Bounded Product(const WeightMatrix& weight, const Bounded& x) {
     }
     y.values.push_back(sum);
     y.errors.push_back(row_norms[static_cast<size_t>(row)] *
-                       (Norm(x.errors) + Gamma(weight.cols) * Norm(x.values)));
+                       (Norm(x.errors) + Gamma(weight) * Norm(x.values)));
   }
   return y;
 }

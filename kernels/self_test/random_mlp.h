@@ -31,8 +31,8 @@ class RandomMlp {
   /// silu(a) * b, the error of h is at most
   ///   1.1 e_a |b| + |silu(a)| e_b + 8 u |h|
   /// since |silu'| < 1.1, and exp, sum, quotient and products round once each. The result adds
-  /// gamma(intermediate_size) |down row| |h|.
-  [[nodiscard]] MlpBounds BoundsFor(std::span<const float> x) const;
+  /// gamma(intermediate_size) |down row| |h|. Quantised weights take inputs as RoundedInput says.
+  [[nodiscard]] MlpBounds BoundsFor(std::span<const float> input) const;
 
  private:
   WeightBuffer gate_;

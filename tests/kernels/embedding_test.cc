@@ -13,7 +13,7 @@ class EmbeddingParityTest : public test::ParityTest {};
 class EmbeddingWideningTest : public test::ParityTest {};
 
 std::vector<test::ParityCase> WideningCases() {
-  std::vector<test::ParityCase> cases = test::ParityCases();
+  std::vector<test::ParityCase> cases = test::PublishedFormatCases();
   std::erase_if(cases, [](const test::ParityCase& parity_case) {
     return parity_case.weights.format == WeightFormat::kF32;
   });
@@ -80,7 +80,7 @@ TEST_P(EmbeddingWideningTest, EveryCodeIsWidenedAlike) {
 
 INSTANTIATE_TEST_SUITE_P(BackEnds,
                          EmbeddingParityTest,
-                         testing::ValuesIn(test::ParityCases()),
+                         testing::ValuesIn(test::PublishedFormatCases()),
                          test::NameOfParam);
 INSTANTIATE_TEST_SUITE_P(BackEnds,
                          EmbeddingWideningTest,

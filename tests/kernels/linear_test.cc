@@ -25,6 +25,7 @@ constexpr std::array kShapes = {Shape{0, 64, 16},
                                 Shape{131, 24, 5}};
 
 class LinearParityTest : public test::ParityTest {};
+class LinearExactTest : public test::ParityTest {};
 
 TEST_P(LinearParityTest, AllShapes) {
   for (const Shape& shape : kShapes) {
@@ -92,7 +93,7 @@ TEST_P(LinearParityTest, NanAndInfinityStayInTheirRow) {
 
 // Small multiples of powers of two: every sum is exact, so that a misplaced element shows however
 // large the matrix is.
-TEST_P(LinearParityTest, ExactNumbersGiveExactSums) {
+TEST_P(LinearExactTest, ExactNumbersGiveExactSums) {
   const Shape shape = {.num_tokens = 66, .in = 700, .out = 37};
   self_test::Random random(7);
   std::vector<float> values(static_cast<size_t>(shape.in * shape.out));
@@ -115,6 +116,10 @@ TEST_P(LinearParityTest, ExactNumbersGiveExactSums) {
 INSTANTIATE_TEST_SUITE_P(BackEnds,
                          LinearParityTest,
                          testing::ValuesIn(test::ParityCases()),
+                         test::NameOfParam);
+INSTANTIATE_TEST_SUITE_P(BackEnds,
+                         LinearExactTest,
+                         testing::ValuesIn(test::PublishedFormatCases()),
                          test::NameOfParam);
 
 }  // namespace

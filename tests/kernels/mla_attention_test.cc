@@ -151,7 +151,7 @@ TEST_P(MlaAttentionParityTest, ExtremeScoresStayFinite) {
 
 INSTANTIATE_TEST_SUITE_P(BackEnds,
                          MlaAttentionParityTest,
-                         testing::ValuesIn(test::ParityCases()),
+                         testing::ValuesIn(test::PublishedFormatCases()),
                          test::NameOfParam);
 
 }  // namespace

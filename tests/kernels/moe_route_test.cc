@@ -126,7 +126,7 @@ TEST_P(MoeRouteParityTest, BrokenRowsChooseDistinctExperts) {
 
 INSTANTIATE_TEST_SUITE_P(BackEnds,
                          MoeRouteParityTest,
-                         testing::ValuesIn(test::ParityCases()),
+                         testing::ValuesIn(test::PublishedFormatCases()),
                          test::NameOfParam);
 
 }  // namespace

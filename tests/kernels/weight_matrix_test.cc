@@ -5,6 +5,7 @@
 
 #include <gtest/gtest.h>
 
+#include "kernels/quantization/panels.h"
 #include "kernels/self_test/random_tensors.h"
 
 namespace hadal {
@@ -35,7 +36,9 @@ TEST(WeightMatrixTest, WeightAtReadsEveryFormat) {
     const self_test::WeightBuffer buffer(spec, 2, 3, values);
     for (int64_t row = 0; row < 2; ++row) {
       for (int64_t col = 0; col < 3; ++col) {
-        EXPECT_EQ(WeightAt(buffer.matrix(), row, col), values[static_cast<size_t>(row * 3 + col)]);
+        const float value = values[static_cast<size_t>(row * 3 + col)];
+        const float step = IsQuantized(spec.format) ? 2.0F : 0.0F;
+        EXPECT_NEAR(WeightAt(buffer.matrix(), row, col), value, step / 2);
       }
     }
   }
@@ -54,7 +57,9 @@ TEST(WeightMatrixTest, RowsAreAMatrixOfTheirOwn) {
   self_test::Random random(1);
   for (const self_test::WeightSpec& spec : self_test::AllWeightSpecs()) {
     const auto buffer = self_test::WeightBuffer::MakeRandom(spec, 300, 9, random);
-    const int64_t begin = spec.format == WeightFormat::kFp8Block ? 2 * spec.block_rows : 7;
+    const int64_t begin = spec.format == WeightFormat::kFp8Block ? 2 * spec.block_rows
+                          : IsQuantized(spec.format)             ? 2 * kPanelRows
+                                                                 : 7;
     const WeightMatrix part = buffer.matrix().Rows(begin, 11);
     EXPECT_EQ(part.rows, 11);
     EXPECT_EQ(part.cols, 9);

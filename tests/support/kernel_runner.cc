@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <ostream>
 
+#include "kernels/quantization/panels.h"
+
 namespace hadal::test {
 
 std::vector<std::unique_ptr<KernelRunner>> MakeRunners() {
@@ -26,6 +28,13 @@ std::vector<ParityCase> ParityCases() {
       cases.push_back({.back_end = back_end.back_end, .weights = weights});
     }
   }
+  return cases;
+}
+
+std::vector<ParityCase> PublishedFormatCases() {
+  std::vector<ParityCase> cases = ParityCases();
+  std::erase_if(
+      cases, [](const ParityCase& parity_case) { return IsQuantized(parity_case.weights.format); });
   return cases;
 }
 

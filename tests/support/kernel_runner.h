@@ -36,8 +36,10 @@ struct ParityCase {
   self_test::WeightSpec weights;
 };
 
-/// Every back end of this machine except the reference, with every weight format.
+/// Every back end of this machine except the reference, with every weight format; those of
+/// published checkpoints alone for ops whose weights are never quantised.
 std::vector<ParityCase> ParityCases();
+std::vector<ParityCase> PublishedFormatCases();
 
 /// The same with float weights only, for ops whose formats are no matter.
 std::vector<ParityCase> BackEndCases();

@@ -1,0 +1,299 @@
+// VNNI: a 64-byte row of a chunk holds 4 columns of 16 weight rows, one VPDPBUSD multiplies it by 4
+// input values, repeated 16 times, and adds to 16 sums. It takes weights as unsigned numbers, value
+// + offset, so that sums start at minus offset times the sum of the input values.
+//
+// Bound by memory up to some eight input rows, then by VPDPBUSD. A block of 6 x 4 sums fills the
+// registers: 24 VPDPBUSD for 4 + 6 loads.
+
+#include <algorithm>
+#include <cstring>
+#include <immintrin.h>
+
+#include "kernels/cpu/panel/panel_kernels.h"
+
+namespace hadal::cpu {
+namespace {
+
+constexpr int64_t kGroupChunks = kGroupCols / kChunkCols;
+constexpr int64_t kSteps = kChunkCols / 4;  // of 4 columns in a chunk
+// Ahead of what is multiplied, in bytes of a panel: the distance that costs least on a Xeon.
+constexpr int64_t kPrefetchBytes = 1024;
+
+__m512i LoadWeights(const std::byte* row) {
+  return _mm512_loadu_si512(row);
+}
+
+__m512i Broadcast4(const int8_t* x) {
+  int32_t four = 0;
+  std::memcpy(&four, x, sizeof(four));
+  return _mm512_set1_epi32(four);
+}
+
+void AddScaled(__m512i sums, __m512 weight_scales, float x_scale, float* y) {
+  const __m512 scales = _mm512_mul_ps(weight_scales, _mm512_set1_ps(x_scale));
+  _mm512_storeu_ps(y, _mm512_fmadd_ps(_mm512_cvtepi32_ps(sums), scales, _mm512_loadu_ps(y)));
+}
+
+// kRows input rows times kPanels panels.
+template <int kRows, int kPanels>
+void Int8Block(const PanelTile& tile, int64_t first, int64_t panel) {
+  const Int8Rows x = tile.x.Part(first, kRows, 0);
+  const std::byte* groups = tile.panels + panel * tile.panel_stride;
+  float* y = tile.y + first * kTileRows + panel * kPanelRows;
+  for (int64_t chunk = 0; chunk < tile.num_chunks; chunk += kGroupChunks) {
+    const int64_t group = chunk / kGroupChunks;
+    const int64_t num_chunks = std::min(kGroupChunks, tile.num_chunks - chunk);
+    __m512i sums[kRows][kPanels];  // NOLINT(*-avoid-c-arrays)
+    for (int t = 0; t < kRows; ++t) {
+      const int32_t* x_sums = x.sums + t * x.sums_stride + chunk * 2;
+      int32_t sum = 0;
+      for (int64_t s = 0; s < num_chunks * 2; ++s) {
+        sum += x_sums[s];
+      }
+      for (int p = 0; p < kPanels; ++p) {
+        sums[t][p] = _mm512_set1_epi32(-kInt8Offset * sum);
+      }
+    }
+    const std::byte* weights = groups + kGroupHeaderBytes;
+    const int8_t* values = x.values + chunk * kChunkCols;
+    for (int64_t i = 0; i < num_chunks * kSteps; ++i) {
+      __m512i w[kPanels];  // NOLINT(*-avoid-c-arrays)
+      for (int p = 0; p < kPanels; ++p) {
+        const std::byte* row = weights + p * tile.panel_stride + i * 64;
+        _mm_prefetch(row + kPrefetchBytes, _MM_HINT_T0);
+        w[p] = LoadWeights(row);
+      }
+      for (int t = 0; t < kRows; ++t) {
+        const __m512i four = Broadcast4(values + t * x.values_stride + i * 4);
+        for (int p = 0; p < kPanels; ++p) {
+          sums[t][p] = _mm512_dpbusd_epi32(sums[t][p], w[p], four);
+        }
+      }
+    }
+    for (int p = 0; p < kPanels; ++p) {
+      const __m512 scales = _mm512_loadu_ps(groups + p * tile.panel_stride);
+      for (int t = 0; t < kRows; ++t) {
+        AddScaled(sums[t][p],
+                  scales,
+                  x.scales[t * x.scales_stride + group],
+                  y + t * kTileRows + p * kPanelRows);
+      }
+    }
+    groups += GroupBytes(WeightFormat::kInt8);
+  }
+}
+
+// As Int8Block. The sums of a subgroup times its multiplier are integers below 2^24, so that adding
+// them up as floats is exact, and the same as widening the weights first.
+template <int kRows, int kPanels>
+void Int4Block(const PanelTile& tile, int64_t first, int64_t panel) {
+  const __m512i low_half = _mm512_set1_epi8(0x0F);
+  const Int8Rows x = tile.x.Part(first, kRows, 0);
+  const std::byte* groups = tile.panels + panel * tile.panel_stride;
+  float* y = tile.y + first * kTileRows + panel * kPanelRows;
+  for (int64_t chunk = 0; chunk < tile.num_chunks; chunk += kGroupChunks) {
+    const int64_t group = chunk / kGroupChunks;
+    const int64_t num_chunks = std::min(kGroupChunks, tile.num_chunks - chunk);
+    __m512 totals[kRows][kPanels];  // NOLINT(*-avoid-c-arrays)
+    for (auto& row : totals) {
+      for (__m512& total : row) {
+        total = _mm512_setzero_ps();
+      }
+    }
+    for (int64_t c = 0; c < num_chunks; ++c) {
+      __m512i low[kRows][kPanels];   // NOLINT(*-avoid-c-arrays)
+      __m512i high[kRows][kPanels];  // NOLINT(*-avoid-c-arrays)
+      for (int t = 0; t < kRows; ++t) {
+        const int32_t* x_sums = x.sums + t * x.sums_stride + (chunk + c) * 2;
+        for (int p = 0; p < kPanels; ++p) {
+          low[t][p] = _mm512_set1_epi32(-kInt4Offset * x_sums[0]);
+          high[t][p] = _mm512_set1_epi32(-kInt4Offset * x_sums[1]);
+        }
+      }
+      const std::byte* weights = groups + kGroupHeaderBytes + c * ChunkBytes(WeightFormat::kInt4);
+      const int8_t* values = x.values + (chunk + c) * kChunkCols;
+      for (int64_t i = 0; i < kSteps / 2; ++i) {
+        for (int p = 0; p < kPanels; ++p) {
+          const std::byte* row = weights + p * tile.panel_stride + i * 64;
+          _mm_prefetch(row + kPrefetchBytes, _MM_HINT_T0);
+          const __m512i both = LoadWeights(row);
+          const __m512i w_low = _mm512_and_si512(both, low_half);
+          const __m512i w_high = _mm512_and_si512(_mm512_srli_epi16(both, 4), low_half);
+          for (int t = 0; t < kRows; ++t) {
+            const int8_t* four = values + t * x.values_stride + i * 4;
+            low[t][p] = _mm512_dpbusd_epi32(low[t][p], w_low, Broadcast4(four));
+            high[t][p] = _mm512_dpbusd_epi32(high[t][p], w_high, Broadcast4(four + kSubgroupCols));
+          }
+        }
+      }
+      for (int p = 0; p < kPanels; ++p) {
+        const __m512i header = LoadWeights(groups + p * tile.panel_stride);
+        const __m512i multipliers = _mm512_srli_epi32(header, static_cast<unsigned>(c * 8));
+        const __m512i four_bits = _mm512_set1_epi32(0xF);
+        const __m512 m_low = _mm512_cvtepi32_ps(_mm512_and_si512(multipliers, four_bits));
+        const __m512 m_high =
+            _mm512_cvtepi32_ps(_mm512_and_si512(_mm512_srli_epi32(multipliers, 4), four_bits));
+        for (int t = 0; t < kRows; ++t) {
+          totals[t][p] = _mm512_fmadd_ps(_mm512_cvtepi32_ps(low[t][p]), m_low, totals[t][p]);
+          totals[t][p] = _mm512_fmadd_ps(_mm512_cvtepi32_ps(high[t][p]), m_high, totals[t][p]);
+        }
+      }
+    }
+    for (int p = 0; p < kPanels; ++p) {
+      const __m512i header = LoadWeights(groups + p * tile.panel_stride);
+      const __m512 scales =
+          _mm512_castsi512_ps(_mm512_and_si512(header, _mm512_set1_epi32(-0x10000)));
+      for (int t = 0; t < kRows; ++t) {
+        float* out = y + t * kTileRows + p * kPanelRows;
+        const __m512 both =
+            _mm512_mul_ps(scales, _mm512_set1_ps(x.scales[t * x.scales_stride + group]));
+        _mm512_storeu_ps(out, _mm512_fmadd_ps(totals[t][p], both, _mm512_loadu_ps(out)));
+      }
+    }
+    groups += GroupBytes(WeightFormat::kInt4);
+  }
+}
+
+// All input rows times kPanels panels, in blocks that are compiled.
+template <int kPanels>
+void Int8Rows6(const PanelTile& tile, int64_t panel) {
+  int64_t t = 0;
+  for (; t + 6 <= tile.x.count; t += 6) {
+    Int8Block<6, kPanels>(tile, t, panel);
+  }
+  switch (tile.x.count - t) {
+    case 5:
+      return Int8Block<5, kPanels>(tile, t, panel);
+    case 4:
+      return Int8Block<4, kPanels>(tile, t, panel);
+    case 3:
+      return Int8Block<3, kPanels>(tile, t, panel);
+    case 2:
+      return Int8Block<2, kPanels>(tile, t, panel);
+    case 1:
+      return Int8Block<1, kPanels>(tile, t, panel);
+    default:
+      return;
+  }
+}
+
+void Int8Tile(const PanelTile& tile) {
+  if (tile.num_panels == kTilePanels) {
+    return Int8Rows6<kTilePanels>(tile, 0);
+  }
+  for (int64_t p = 0; p < tile.num_panels; ++p) {
+    Int8Rows6<1>(tile, p);
+  }
+}
+
+template <int kPanels>
+void Int4Rows(const PanelTile& tile, int64_t panel) {
+  int64_t t = 0;
+  for (; t + 2 <= tile.x.count; t += 2) {
+    Int4Block<2, kPanels>(tile, t, panel);
+  }
+  if (t < tile.x.count) {
+    Int4Block<1, kPanels>(tile, t, panel);
+  }
+}
+
+void Int4Tile(const PanelTile& tile) {
+  if (tile.num_panels == kTilePanels) {
+    return Int4Rows<kTilePanels>(tile, 0);
+  }
+  for (int64_t p = 0; p < tile.num_panels; ++p) {
+    Int4Rows<1>(tile, p);
+  }
+}
+
+// (value + 8) and a multiplier of each 4 bytes to value * multiplier + 128, by 16-bit products of
+// the even and the odd bytes.
+__m512i Widen(__m512i halves, __m512i multipliers, __m512i base) {
+  const __m512i even = _mm512_and_si512(halves, _mm512_set1_epi16(0x00FF));
+  const __m512i odd = _mm512_srli_epi16(halves, 8);
+  const __m512i low = _mm512_add_epi16(_mm512_mullo_epi16(even, multipliers), base);
+  const __m512i high = _mm512_add_epi16(_mm512_mullo_epi16(odd, multipliers), base);
+  return _mm512_or_si512(low, _mm512_slli_epi16(high, 8));
+}
+
+void WidenInt4(const std::byte* panel, int64_t num_chunks, std::byte* int8_panel) {
+  const __m512i low_half = _mm512_set1_epi8(0x0F);
+  for (int64_t chunk = 0; chunk < num_chunks; ++chunk) {
+    const int64_t group = chunk / kGroupChunks;
+    const int64_t c = chunk % kGroupChunks;
+    const std::byte* in = panel + group * GroupBytes(WeightFormat::kInt4);
+    std::byte* out = int8_panel + group * GroupBytes(WeightFormat::kInt8);
+    const __m512i header = LoadWeights(in);
+    _mm512_storeu_si512(out, _mm512_and_si512(header, _mm512_set1_epi32(-0x10000)));
+    in += kGroupHeaderBytes + c * ChunkBytes(WeightFormat::kInt4);
+    out += kGroupHeaderBytes + c * ChunkBytes(WeightFormat::kInt8);
+    // Each multiplier in both 16-bit halves of its row, and 128 - 8 * multiplier.
+    const __m512i four_bits = _mm512_set1_epi32(0xF);
+    const __m512i shifted = _mm512_srli_epi32(header, static_cast<unsigned>(c * 8));
+    const __m512i ones = _mm512_set1_epi32(0x10001);
+    const __m512i m_low = _mm512_mullo_epi32(_mm512_and_si512(shifted, four_bits), ones);
+    const __m512i m_high =
+        _mm512_mullo_epi32(_mm512_and_si512(_mm512_srli_epi32(shifted, 4), four_bits), ones);
+    const __m512i offset = _mm512_set1_epi16(kInt8Offset);
+    const __m512i base_low = _mm512_sub_epi16(offset, _mm512_slli_epi16(m_low, 3));
+    const __m512i base_high = _mm512_sub_epi16(offset, _mm512_slli_epi16(m_high, 3));
+    for (int64_t i = 0; i < kSteps / 2; ++i) {
+      const __m512i both = LoadWeights(in + i * 64);
+      const __m512i low = _mm512_and_si512(both, low_half);
+      const __m512i high = _mm512_and_si512(_mm512_srli_epi16(both, 4), low_half);
+      _mm512_storeu_si512(out + i * 64, Widen(low, m_low, base_low));
+      _mm512_storeu_si512(out + (kSteps / 2 + i) * 64, Widen(high, m_high, base_high));
+    }
+  }
+}
+
+// As RoundToInt8, with the same operations.
+void RoundRow(std::span<const float> x, int8_t* values, float* scales, int32_t* sums) {
+  const auto whole = static_cast<size_t>(std::ssize(x) / kGroupCols * kGroupCols);
+  for (size_t begin = 0; begin < whole; begin += kGroupCols) {
+    const float* in = x.data() + begin;
+    __m512i highest = _mm512_setzero_si512();
+    for (int64_t i = 0; i < kGroupCols; i += 16) {
+      const __m512i bits = _mm512_castps_si512(_mm512_loadu_ps(in + i));
+      highest = _mm512_max_epu32(highest, _mm512_and_si512(bits, _mm512_set1_epi32(0x7FFFFFFF)));
+    }
+    const auto bits = static_cast<uint32_t>(_mm512_reduce_max_epu32(highest));
+    float magnitude = 0;
+    std::memcpy(&magnitude, &bits, sizeof(bits));
+    constexpr float kSmallest = 0x1p-126F * 127;
+    if (bits >= 0x7F800000U || magnitude < kSmallest) {
+      RoundToInt8(x.subspan(begin, kGroupCols), values, scales, sums);
+    } else {
+      const __m512 inverse = _mm512_set1_ps(127.0F / magnitude);
+      *scales = magnitude / 127.0F;
+      for (int64_t i = 0; i < kGroupCols; i += 16) {
+        const __m512i rounded = _mm512_cvtps_epi32(_mm512_mul_ps(_mm512_loadu_ps(in + i), inverse));
+        _mm_storeu_si128(reinterpret_cast<__m128i*>(values + i), _mm512_cvtepi32_epi8(rounded));
+      }
+      for (int64_t i = 0; i < kGroupCols; i += kSubgroupCols) {
+        const __m256i part = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(values + i));
+        const __m512i wide = _mm512_cvtepi8_epi16(part);
+        const __m512i pairs = _mm512_madd_epi16(wide, _mm512_set1_epi16(1));
+        sums[i / kSubgroupCols] = _mm512_reduce_add_epi32(pairs);
+      }
+    }
+    values += kGroupCols;
+    ++scales;
+    sums += kGroupCols / kSubgroupCols;
+  }
+  RoundToInt8(x.subspan(whole), values, scales, sums);
+}
+
+}  // namespace
+
+const PanelKernels& Avx512Panels() {
+  static constexpr PanelKernels kKernels = {.name = "cpu-avx512",
+                                            .round_row = &RoundRow,
+                                            .int8_tile = &Int8Tile,
+                                            .int4_tile = &Int4Tile,
+                                            .most_int4_rows = 4,
+                                            .widen_int4 = &WidenInt4};
+  return kKernels;
+}
+
+}  // namespace hadal::cpu

@@ -1,0 +1,272 @@
+#include "kernels/cpu/panel/panel_kernels.h"
+
+#include <array>
+#include <cstring>
+#include <vector>
+
+#include <gtest/gtest.h>
+
+#include "kernels/cpu/panel/amx_loops.h"
+#include "kernels/cpu/vector_kernels.h"
+#include "kernels/self_test/random_tensors.h"
+#include "tests/support/compare.h"
+
+namespace hadal::cpu {
+namespace {
+
+// Tile registers in plain memory, as the manual defines their instructions: so that the loops over
+// tiles are tested on machines without AMX too.
+struct EmulatedTiles {
+  struct Tile {
+    int64_t rows = 16;
+    std::array<std::array<uint8_t, 64>, 16> bytes = {};
+  };
+  static std::array<Tile, 8>& tiles() {
+    static std::array<Tile, 8> all;
+    return all;
+  }
+
+  static void Configure(int64_t rows0, int64_t rows1) {
+    for (const size_t tile : {0, 1, 4}) {
+      tiles()[tile] = {.rows = rows0, .bytes = {}};
+    }
+    for (const size_t tile : {2, 3, 5}) {
+      tiles()[tile] = {.rows = rows1, .bytes = {}};
+    }
+  }
+  template <int kTile>
+  static void Zero() {
+    tiles()[kTile].bytes = {};
+  }
+  template <int kTile>
+  static void Load(const void* data, int64_t stride) {
+    for (int64_t row = 0; row < tiles()[kTile].rows; ++row) {
+      std::memcpy(tiles()[kTile].bytes[static_cast<size_t>(row)].data(),
+                  static_cast<const std::byte*>(data) + row * stride,
+                  64);
+    }
+  }
+  template <int kTile>
+  static void Store(void* data, int64_t stride) {
+    for (int64_t row = 0; row < tiles()[kTile].rows; ++row) {
+      std::memcpy(static_cast<std::byte*>(data) + row * stride,
+                  tiles()[kTile].bytes[static_cast<size_t>(row)].data(),
+                  64);
+    }
+  }
+  template <int kSum, int kA, int kB>
+  static void DotSignedUnsigned() {
+    for (size_t m = 0; m < static_cast<size_t>(tiles()[kSum].rows); ++m) {
+      for (size_t n = 0; n < 16; ++n) {
+        int32_t sum = 0;
+        std::memcpy(&sum, &tiles()[kSum].bytes[m][n * 4], sizeof(sum));
+        for (size_t i = 0; i < 16; ++i) {
+          for (size_t c = 0; c < 4; ++c) {
+            sum += static_cast<int8_t>(tiles()[kA].bytes[m][i * 4 + c]) *
+                   int32_t{tiles()[kB].bytes[i][n * 4 + c]};
+          }
+        }
+        std::memcpy(&tiles()[kSum].bytes[m][n * 4], &sum, sizeof(sum));
+      }
+    }
+  }
+};
+
+PanelKernels EmulatedAmxPanels() {
+  PanelKernels kernels = PortablePanels();
+  kernels.name = "cpu-amx, emulated";
+  kernels.int8_tile = &AmxLoops<EmulatedTiles>::Int8Tile;
+  return kernels;
+}
+
+// All that this machine can run; those with fused multiply-add first.
+std::vector<PanelKernels> FusedPanels() {
+  std::vector<PanelKernels> all = {EmulatedAmxPanels()};
+  for (const Isa isa : {Isa::kAvx2, Isa::kAvx512, Isa::kAmx}) {
+    if (IsSupported(isa)) {
+      all.push_back(VectorKernelsOf(isa).panels());
+    }
+  }
+  return all;
+}
+
+// Random input rows and weights, and what a tile needs of them.
+class Problem {
+ public:
+  Problem(WeightFormat format, int64_t num_inputs, int64_t num_panels, int64_t cols)
+      : random_(static_cast<uint32_t>(num_inputs * 1000 + cols)),
+        weight_(self_test::WeightBuffer::MakeRandom(
+            {.format = format}, num_panels * kPanelRows, cols, random_)),
+        values_(static_cast<size_t>(num_inputs * Stride())),
+        scales_(static_cast<size_t>(num_inputs * NumGroups(cols))),
+        sums_(values_.size() / kSubgroupCols) {
+    std::vector<float> x(static_cast<size_t>(cols));
+    for (int64_t t = 0; t < num_inputs; ++t) {
+      for (float& value : x) {
+        value = random_.Normal();
+      }
+      RoundToInt8(x,
+                  values_.data() + t * Stride(),
+                  scales_.data() + t * NumGroups(cols),
+                  sums_.data() + t * Stride() / kSubgroupCols);
+    }
+  }
+
+  [[nodiscard]] std::vector<float> Run(const PanelKernels& kernels) {
+    const WeightMatrix& weight = weight_.matrix();
+    const auto count = static_cast<int64_t>(values_.size()) / Stride();
+    std::vector<float> y(static_cast<size_t>(count * kTileRows), 0.5F);
+    PanelTile tile = {.x = {.values = values_.data(),
+                            .scales = scales_.data(),
+                            .sums = sums_.data(),
+                            .values_stride = Stride(),
+                            .scales_stride = NumGroups(weight.cols),
+                            .sums_stride = Stride() / kSubgroupCols,
+                            .count = count},
+                      .panels = static_cast<const std::byte*>(weight.payload),
+                      .panel_stride = PanelBytes(weight.format, weight.cols),
+                      .num_panels = NumPanels(weight.rows),
+                      .num_chunks = PaddedCols(weight.cols) / kChunkCols,
+                      .y = y.data()};
+    if (weight.format == WeightFormat::kInt8) {
+      kernels.int8_tile(tile);
+    } else if (count <= kernels.most_int4_rows) {
+      kernels.int4_tile(tile);
+    } else {
+      const int64_t wide = PanelBytes(WeightFormat::kInt8, weight.cols);
+      std::vector<std::byte> widened(static_cast<size_t>(tile.num_panels * wide));
+      for (int64_t p = 0; p < tile.num_panels; ++p) {
+        kernels.widen_int4(
+            tile.panels + p * tile.panel_stride, tile.num_chunks, widened.data() + p * wide);
+      }
+      tile.panels = widened.data();
+      tile.panel_stride = wide;
+      kernels.int8_tile(tile);
+    }
+    return y;
+  }
+
+  // From the definitions in double.
+  [[nodiscard]] std::vector<float> Expected() const {
+    const WeightMatrix& weight = weight_.matrix();
+    const auto count = static_cast<int64_t>(values_.size()) / Stride();
+    std::vector<float> y(static_cast<size_t>(count * kTileRows), 0.5F);
+    for (int64_t t = 0; t < count; ++t) {
+      for (int64_t row = 0; row < weight.rows; ++row) {
+        double sum = 0.5;
+        for (int64_t i = 0; i < weight.cols; ++i) {
+          const float scale =
+              scales_[static_cast<size_t>(t * NumGroups(weight.cols) + i / kGroupCols)];
+          sum += double{WeightAt(weight, row, i)} * double{scale} *
+                 values_[static_cast<size_t>(t * Stride() + i)];
+        }
+        y[static_cast<size_t>(t * kTileRows + row)] = static_cast<float>(sum);
+      }
+    }
+    return y;
+  }
+
+ private:
+  [[nodiscard]] int64_t Stride() const { return PaddedCols(weight_.matrix().cols); }
+
+  self_test::Random random_;
+  self_test::WeightBuffer weight_;
+  std::vector<int8_t> values_;
+  std::vector<float> scales_;
+  std::vector<int32_t> sums_;
+};
+
+class PanelKernelsTest : public testing::TestWithParam<WeightFormat> {};
+
+TEST_P(PanelKernelsTest, EqualTheDefinitionAndEachOther) {
+  for (const int64_t num_inputs : {1, 2, 3, 4, 5, 6, 7, 12, 16, 17, 31, 32, 33, 48}) {
+    for (const int64_t num_panels : {1, 2, 3, 4}) {
+      for (const int64_t cols : {1, 64, 128, 190, 320, 700}) {
+        Problem problem(GetParam(), num_inputs, num_panels, cols);
+        const std::vector<float> expected = problem.Expected();
+        const std::vector<double> tolerances(expected.size(), 4e-6);
+        const std::vector<float> first = problem.Run(FusedPanels().front());
+        EXPECT_TRUE(test::IsClose(problem.Run(PortablePanels()), expected, tolerances));
+        EXPECT_TRUE(test::IsClose(first, expected, tolerances));
+        for (const PanelKernels& kernels : FusedPanels()) {
+          EXPECT_TRUE(test::HasSameBits(problem.Run(kernels), first))
+              << kernels.name << ", " << num_inputs << " x " << num_panels << " panels x " << cols;
+        }
+      }
+    }
+  }
+}
+
+// The extremes of every integer at once: no sum may overflow or saturate.
+TEST_P(PanelKernelsTest, LargestNumbersDoNotOverflow) {
+  for (const float sign : {-1.0F, 1.0F}) {
+    constexpr int64_t kCols = 256;
+    const self_test::WeightBuffer weight(
+        {.format = GetParam()}, kPanelRows, kCols, std::vector<float>(kPanelRows * kCols, -3.0F));
+    const std::vector<int8_t> values(9 * kCols, static_cast<int8_t>(127 * sign));
+    const std::vector<float> scales(9 * 2, 1.0F);
+    const std::vector<int32_t> sums(9 * kCols / kSubgroupCols,
+                                    static_cast<int32_t>(127 * 32 * sign));
+    for (const PanelKernels& kernels : FusedPanels()) {
+      std::vector<float> y(9 * kTileRows, 0.0F);
+      std::vector<std::byte> widened(static_cast<size_t>(PanelBytes(WeightFormat::kInt8, kCols)));
+      const auto* panel = static_cast<const std::byte*>(weight.matrix().payload);
+      if (GetParam() == WeightFormat::kInt4) {
+        kernels.widen_int4(panel, kCols / kChunkCols, widened.data());
+        panel = widened.data();
+      }
+      kernels.int8_tile({.x = {.values = values.data(),
+                               .scales = scales.data(),
+                               .sums = sums.data(),
+                               .values_stride = kCols,
+                               .scales_stride = 2,
+                               .sums_stride = kCols / kSubgroupCols,
+                               .count = 9},
+                         .panels = panel,
+                         .panel_stride = 0,
+                         .num_panels = 1,
+                         .num_chunks = kCols / kChunkCols,
+                         .y = y.data()});
+      const float exact = -3.0F * 127 * kCols * sign;
+      EXPECT_NEAR(y[8 * kTileRows + 15] / exact, 1, 0.01) << kernels.name;
+    }
+  }
+}
+
+TEST(RoundRowTest, EveryBackEndRoundsAlike) {
+  self_test::Random random(9);
+  for (const size_t cols : {1, 127, 128, 300, 640}) {
+    for (const float special : {1.0F, 0.0F, 1e-39F, INFINITY, NAN}) {
+      std::vector<float> x(cols);
+      for (float& value : x) {
+        value = random.Normal() * special;
+      }
+      const auto padded = static_cast<size_t>(PaddedCols(std::ssize(x)));
+      std::vector<int8_t> values(padded);
+      std::vector<float> scales(static_cast<size_t>(NumGroups(std::ssize(x))));
+      std::vector<int32_t> sums(padded / kSubgroupCols);
+      RoundToInt8(x, values.data(), scales.data(), sums.data());
+      for (const PanelKernels& kernels : FusedPanels()) {
+        std::vector<int8_t> other_values(values.size(), int8_t{77});
+        std::vector<float> other_scales(scales.size());
+        std::vector<int32_t> other_sums(sums.size());
+        kernels.round_row(x, other_values.data(), other_scales.data(), other_sums.data());
+        EXPECT_EQ(other_values, values);
+        EXPECT_TRUE(test::HasSameBits(other_scales, scales));
+        EXPECT_EQ(other_sums, sums);
+      }
+    }
+  }
+}
+
+std::string NameOfFormat(const testing::TestParamInfo<WeightFormat>& format) {
+  return format.param == WeightFormat::kInt8 ? "Int8" : "Int4";
+}
+
+INSTANTIATE_TEST_SUITE_P(Formats,
+                         PanelKernelsTest,
+                         testing::Values(WeightFormat::kInt8, WeightFormat::kInt4),
+                         NameOfFormat);
+
+}  // namespace
+}  // namespace hadal::cpu
