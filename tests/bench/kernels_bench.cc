@@ -47,9 +47,11 @@ void BM_Linear(benchmark::State& state) {
   state.SetItemsProcessed(state.iterations() * num_tokens * kRows * kHiddenSize);
 }
 BENCHMARK(BM_Linear)
-    ->ArgsProduct({{1, 8, 128},
+    ->ArgsProduct({{1, 2, 3, 4, 8, 16, 32, 128, 512},
                    {static_cast<int64_t>(WeightFormat::kBf16),
-                    static_cast<int64_t>(WeightFormat::kFp8Block)}})
+                    static_cast<int64_t>(WeightFormat::kFp8Block),
+                    static_cast<int64_t>(WeightFormat::kInt8),
+                    static_cast<int64_t>(WeightFormat::kInt4)}})
     ->ArgNames({"tokens", "format"})
     ->UseRealTime();
 

@@ -186,23 +186,42 @@ void Int8Tile(const PanelTile& tile) {
   }
 }
 
-template <int kPanels>
-void Int4Rows(const PanelTile& tile, int64_t panel) {
-  int64_t t = 0;
-  for (; t + 2 <= tile.x.count; t += 2) {
-    Int4Block<2, kPanels>(tile, t, panel);
+// Rows from `first` on times all panels, kPanels at a time.
+template <int kRows, int kPanels>
+void Int4Rows(const PanelTile& tile, int64_t first) {
+  int64_t p = 0;
+  for (; p + kPanels <= tile.num_panels; p += kPanels) {
+    Int4Block<kRows, kPanels>(tile, first, p);
   }
-  if (t < tile.x.count) {
-    Int4Block<1, kPanels>(tile, t, panel);
+  for (; p < tile.num_panels; ++p) {
+    Int4Block<kRows, 1>(tile, first, p);
   }
 }
 
+// Few rows are bound by memory and take the streams of many panels; with more, their sums fill the
+// registers.
 void Int4Tile(const PanelTile& tile) {
-  if (tile.num_panels == kTilePanels) {
-    return Int4Rows<kTilePanels>(tile, 0);
+  int64_t t = 0;
+  for (; t + 8 <= tile.x.count; t += 8) {
+    Int4Rows<8, 1>(tile, t);
   }
-  for (int64_t p = 0; p < tile.num_panels; ++p) {
-    Int4Rows<1>(tile, p);
+  switch (tile.x.count - t) {
+    case 7:
+      return Int4Rows<7, 1>(tile, t);
+    case 6:
+      return Int4Rows<6, 1>(tile, t);
+    case 5:
+      return Int4Rows<5, 1>(tile, t);
+    case 4:
+      return Int4Rows<4, 2>(tile, t);
+    case 3:
+      return Int4Rows<3, 2>(tile, t);
+    case 2:
+      return Int4Rows<2, 4>(tile, t);
+    case 1:
+      return Int4Rows<1, 4>(tile, t);
+    default:
+      return;
   }
 }
 
@@ -291,7 +310,7 @@ const PanelKernels& Avx512Panels() {
                                             .round_row = &RoundRow,
                                             .int8_tile = &Int8Tile,
                                             .int4_tile = &Int4Tile,
-                                            .most_int4_rows = 4,
+                                            .most_int4_rows = 16,
                                             .widen_int4 = &WidenInt4};
   return kKernels;
 }
