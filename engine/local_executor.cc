@@ -122,6 +122,7 @@ absl::Status LocalExecutor::Wait(StepOutput& output) {
 }
 
 void LocalExecutor::ExecMain() {
+  args_.pool.PinCaller();
   while (true) {
     const StepInput* input = nullptr;
     {

@@ -1,29 +1,89 @@
 #include "kernels/device.h"
 
+#include <cstdint>
 #include <cstdlib>
 #include <cstring>
+#include <limits>
+#include <sys/mman.h>
+
+#include "base/cpu/numa.h"
 
 namespace hadal {
 namespace {
 
 constexpr size_t kAlignment = 64;
+constexpr size_t kHugeBytes = size_t{2} << 20U;  // what the processor can map as one
 
-void* AllocateHost(size_t size_bytes) {
-  const size_t rounded = (size_bytes + kAlignment - 1) / kAlignment * kAlignment;
-  if (rounded < size_bytes) {
+// Lies before the memory that is given out.
+struct alignas(kAlignment) Header {
+  void* begin;          // of the allocation
+  size_t mapped_bytes;  // from `begin`; 0: from the heap
+};
+static_assert(sizeof(Header) == kAlignment);
+
+constexpr size_t kMaxBytes = std::numeric_limits<size_t>::max() - 2 * kHugeBytes;
+
+size_t RoundUp(size_t size_bytes, size_t unit) {
+  return (size_bytes + unit - 1) / unit * unit;
+}
+
+void* WriteHeader(const Header& header, std::byte* data) {
+  std::memcpy(data - sizeof(Header), &header, sizeof(header));
+  return data;
+}
+
+void* AllocateSmall(size_t size_bytes) {
+  const size_t total = sizeof(Header) + RoundUp(size_bytes, kAlignment);
+  void* begin = std::aligned_alloc(kAlignment, total);
+  if (begin == nullptr) {
     return nullptr;
   }
-  void* data = std::aligned_alloc(kAlignment, rounded);
-  if (data != nullptr) {
-    std::memset(data, 0, rounded);
+  std::memset(begin, 0, total);
+  return WriteHeader({.begin = begin, .mapped_bytes = 0},
+                     static_cast<std::byte*>(begin) + sizeof(Header));
+}
+
+// Whole huge blocks, where the system has any: a walk through gigabytes then misses the TLB seldom.
+// The system hands out zeroed memory when it is first touched, spread over the machine's nodes.
+void* AllocateLarge(size_t size_bytes) {
+  const size_t data_bytes = RoundUp(size_bytes, kHugeBytes);
+  const size_t total = kHugeBytes + data_bytes;  // room to align, and for the header
+  void* begin = mmap(nullptr, total, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  if (begin == MAP_FAILED) {
+    return nullptr;
   }
-  return data;
+  const size_t to_boundary = kHugeBytes - reinterpret_cast<uintptr_t>(begin) % kHugeBytes;
+  std::byte* data = static_cast<std::byte*>(begin) + to_boundary;
+  // Both are advice.
+  madvise(data, data_bytes, MADV_HUGEPAGE);
+  InterleaveMemory(data, data_bytes, ReadMemoryNodes());
+  return WriteHeader({.begin = begin, .mapped_bytes = total}, data);
+}
+
+void* AllocateHost(size_t size_bytes) {
+  if (size_bytes > kMaxBytes) {
+    return nullptr;
+  }
+  return size_bytes < kHugeBytes ? AllocateSmall(size_bytes) : AllocateLarge(size_bytes);
+}
+
+void FreeHost(void* data) {
+  if (data == nullptr) {
+    return;
+  }
+  Header header{};
+  std::memcpy(&header, static_cast<std::byte*>(data) - sizeof(Header), sizeof(header));
+  if (header.mapped_bytes == 0) {
+    std::free(header.begin);
+  } else {
+    munmap(header.begin, header.mapped_bytes);
+  }
 }
 
 }  // namespace
 
 const Device& CpuDevice() {
-  static constexpr Device kCpu = {"cpu", &AllocateHost, &std::free};
+  static constexpr Device kCpu = {"cpu", &AllocateHost, &FreeHost};
   return kCpu;
 }
 

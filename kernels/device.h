@@ -16,7 +16,8 @@ struct Device {
   void (*free)(void* data);
 };
 
-/// The host's memory.
+/// The host's memory. What is large takes none before it is touched, and then huge pages and all
+/// NUMA nodes by turns, as far as the system grants them.
 const Device& CpuDevice();
 
 /// Owns one allocation of a Device. Movable; empty after a move.

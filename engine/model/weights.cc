@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "base/checked_cast.h"
+#include "base/cpu/numa.h"
 #include "engine/checkpoint/weight_map.h"
 
 namespace hadal {
@@ -197,6 +198,7 @@ void ReadAll(const Checkpoint& checkpoint, Weights::Progress progress) {
 absl::StatusOr<Weights> Weights::Load(const Checkpoint& checkpoint,
                                       ReadAhead read_ahead,
                                       Progress progress) {
+  const InterleaveScope interleave(ReadMemoryNodes());
   if (read_ahead == ReadAhead::kAll) {
     ReadAll(checkpoint, progress);
   }

@@ -234,7 +234,7 @@ Findings TestKernels(const KernelTable& table,
 absl::Status RunCommand(const DoctorOptions& options) {
   ASSIGN_OR_RETURN(const KernelTable table, BuildKernelTable(options.model.kernels));
   ASSIGN_OR_RETURN(const std::vector<Subject> subjects, ChooseSubjects(options.model.model));
-  ThreadPool pool(options.model.threads > 0 ? options.model.threads : NumUsableCpus());
+  ThreadPool pool = ThreadPool::OfThisMachine(options.model.threads);
   ScratchArena scratch(CpuDevice());
   ExecutionContext context = {.pool = pool, .scratch = scratch};
   ASSIGN_OR_RETURN(const Machine machine, Examine(pool.num_threads()));

@@ -20,7 +20,7 @@ enum class OutputFormat : int8_t { kText, kJson };
 /// Flags of every command that runs a model.
 struct ModelOptions {
   std::string model{kDemoModel};    // checkpoint folder
-  int32_t threads = 0;              // 0: one for each usable CPU
+  int32_t threads = 0;              // 0: one for each usable core
   std::string kernels = "auto";     // kernel_registry.h
   DType cache_dtype = DType::kF32;  // exact: one sequence needs little memory
   LogLevel log_level = LogLevel::kWarning;

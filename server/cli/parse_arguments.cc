@@ -55,7 +55,7 @@ void AddCacheDTypeFlag(CLI::App& app, const std::string& by_default, CacheDType&
 }
 
 void AddEngineFlags(CLI::App& app, ModelOptions& options) {
-  app.add_option("--threads", options.threads, "Kernel threads; 0: one for each usable CPU")
+  app.add_option("--threads", options.threads, "Kernel threads; 0: one for each usable core")
       ->check(CLI::Range(0, 4096))
       ->capture_default_str();
   app.add_option("--kernels",

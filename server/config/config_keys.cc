@@ -149,7 +149,7 @@ constexpr std::array kKeys = {
               "threads",
               "--threads",
               "N",
-              "Kernel threads; 0: one for each usable CPU",
+              "Kernel threads; 0: one for each usable core",
               Integer<&C::model, &C::Model::threads>(0, 4096)},
     ConfigKey{"model",
               "kernels",

@@ -22,7 +22,7 @@ struct ServerConfig {
     std::string path{kDemoModel};       // --model: checkpoint folder
     std::vector<std::string> names;     // --served-model-name: what clients call it; the first is
                                         // said in answers; by default the folder's name
-    int32_t threads = 0;                // 0: one for each usable CPU
+    int32_t threads = 0;                // 0: one for each usable core
     std::string kernels = "auto";       // back end, and single ops replaced
     std::string cache_dtype = "auto";   // auto, bf16, f32
     std::string cache_memory = "auto";  // "auto", "4GiB", "50%"

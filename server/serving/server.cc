@@ -12,7 +12,7 @@
 #include <absl/time/time.h>
 
 #include "base/checked_cast.h"
-#include "base/thread_pool.h"
+#include "base/cpu/allotment.h"
 #include "scheduler/scheduler_loop.h"
 #include "server/generation/admission.h"
 #include "server/generation/generation.h"
@@ -36,7 +36,7 @@ int32_t NumIoThreads(const ServerConfig& config) {
   if (config.http.threads > 0) {
     return config.http.threads;
   }
-  return std::clamp(NumUsableCpus() / kCpusPerIoThread, 1, kMaxIoThreads);
+  return std::clamp(NumRunningThreads(ReadCpuAllotment()) / kCpusPerIoThread, 1, kMaxIoThreads);
 }
 
 int64_t SecondsSince1970() {

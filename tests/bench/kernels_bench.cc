@@ -7,6 +7,7 @@
 
 #include <benchmark/benchmark.h>
 
+#include "base/cpu/allotment.h"
 #include "tests/support/kernel_runner.h"
 
 namespace hadal::test {
@@ -27,7 +28,7 @@ std::vector<float> Normals(self_test::Random& random, int64_t count) {
 
 // Arguments: number of tokens, weight format.
 void BM_Linear(benchmark::State& state) {
-  KernelRunner runner(NumUsableCpus());
+  KernelRunner runner(DefaultNumThreads(ReadCpuAllotment()));
   const KernelTable table = TableOf("auto");
   self_test::Random random(1);
   const int64_t num_tokens = state.range(0);
@@ -59,7 +60,7 @@ BENCHMARK(BM_Linear)
 void BM_MoeExperts(benchmark::State& state) {
   constexpr int64_t kExperts = 64;
   constexpr int64_t kTopK = 6;
-  KernelRunner runner(NumUsableCpus());
+  KernelRunner runner(DefaultNumThreads(ReadCpuAllotment()));
   const KernelTable table = TableOf("auto");
   self_test::Random random(2);
   const int64_t num_tokens = state.range(0);
@@ -109,7 +110,7 @@ void BM_MlaAttention(benchmark::State& state) {
   constexpr int64_t kRope = 64;
   constexpr int64_t kNope = 128;
   constexpr int64_t kBlockRows = 64;
-  KernelRunner runner(NumUsableCpus());
+  KernelRunner runner(DefaultNumThreads(ReadCpuAllotment()));
   const KernelTable table = TableOf("auto");
   self_test::Random random(3);
   const int64_t num_tokens = state.range(0);

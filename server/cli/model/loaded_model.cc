@@ -37,7 +37,7 @@ Weights::ReadAhead ChooseReadAhead(int64_t weight_bytes) {
 LoadedModel::LoadedModel(const ModelOptions& options, Checkpoint checkpoint)
     : checkpoint_(std::move(checkpoint)),
       cache_dtype_(options.cache_dtype),
-      pool_(options.threads > 0 ? options.threads : NumUsableCpus()),
+      pool_(ThreadPool::OfThisMachine(options.threads)),
       scratch_(CpuDevice()),
       context_{pool_, scratch_} {}
 
