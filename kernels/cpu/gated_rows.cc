@@ -17,12 +17,17 @@ void GatedRows(const VectorKernels& vector,
                int64_t begin,
                int64_t end,
                const TensorView<float, 2>& activations) {
-  RowDots(vector, input, weights.gate_proj, begin, end, [&](int64_t i, int64_t row, float sum) {
-    activations(i, row) = Silu(sum);
-  });
-  RowDots(vector, input, weights.up_proj, begin, end, [&](int64_t i, int64_t row, float sum) {
-    activations(i, row) *= sum;
-  });
+  const auto store = [&](int64_t i, int64_t row, std::span<const float> sums) {
+    std::copy(sums.begin(), sums.end(), activations.Row(i).data() + row);
+  };
+  const auto gate = [&](int64_t i, int64_t row, std::span<const float> sums) {
+    float* out = activations.Row(i).data() + row;
+    for (size_t j = 0; j < sums.size(); ++j) {
+      out[j] = Silu(out[j]) * sums[j];
+    }
+  };
+  RowDots(vector, input, weights.gate_proj, begin, end, store);
+  RowDots(vector, input, weights.up_proj, begin, end, gate);
 }
 
 }  // namespace hadal::cpu

@@ -10,8 +10,15 @@ void Multiply(const VectorKernels& vector,
               Output output,
               const TensorView<float, 2>& y,
               ThreadPool& pool) {
-  const auto store = [&y](int64_t t, int64_t row, float sum) { y(t, row) = sum; };
-  const auto add = [&y](int64_t t, int64_t row, float sum) { y(t, row) += sum; };
+  const auto store = [&y](int64_t t, int64_t row, std::span<const float> sums) {
+    std::copy(sums.begin(), sums.end(), y.Row(t).data() + row);
+  };
+  const auto add = [&y](int64_t t, int64_t row, std::span<const float> sums) {
+    float* out = y.Row(t).data() + row;
+    for (size_t i = 0; i < sums.size(); ++i) {
+      out[i] += sums[i];
+    }
+  };
   const auto multiply = [&](int64_t begin, int64_t end, int32_t /*worker*/) {
     if (output == Output::kAdd) {
       RowDots(vector, input, weight, begin, end, add);

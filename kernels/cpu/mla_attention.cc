@@ -196,9 +196,11 @@ void WriteAbsorbed(const Attention& attention,
             args.kv_b_proj,
             begin,
             begin + args.v_head_dim,
-            [&](int64_t i, int64_t row, float value) {
-              args.out(queries.begin + i, first + h, row - begin) =
-                  value / states[static_cast<size_t>(i)][static_cast<size_t>(h)].sum;
+            [&](int64_t i, int64_t row, std::span<const float> sums) {
+              for (size_t j = 0; j < sums.size(); ++j) {
+                args.out(queries.begin + i, first + h, row - begin + static_cast<int64_t>(j)) =
+                    sums[j] / states[static_cast<size_t>(i)][static_cast<size_t>(h)].sum;
+              }
             });
   }
 }
@@ -237,12 +239,14 @@ void ExpandRows(const Attention& attention, int64_t head, int64_t count, const W
           attention.args.kv_b_proj,
           begin,
           begin + attention.head_rows,
-          [&](int64_t i, int64_t row, float value) {
-            const int64_t column = row - begin;
-            if (column < attention.nope_dim) {
-              space.keys(i, column) = value;
-            } else {
-              space.values(i, column - attention.nope_dim) = value;
+          [&](int64_t i, int64_t row, std::span<const float> sums) {
+            for (size_t j = 0; j < sums.size(); ++j) {
+              const int64_t column = row - begin + static_cast<int64_t>(j);
+              if (column < attention.nope_dim) {
+                space.keys(i, column) = sums[j];
+              } else {
+                space.values(i, column - attention.nope_dim) = sums[j];
+              }
             }
           });
   for (int64_t i = 0; i < count; ++i) {

@@ -118,8 +118,12 @@ void MoeExperts(const VectorKernels& vector,
               args.experts(groups.active(active)).down_proj,
               begin,
               end,
-              [&](int64_t i, int64_t row, float sum) {
-                args.y(groups.tokens(first + i), row) += groups.weights(first + i) * sum;
+              [&](int64_t i, int64_t row, std::span<const float> sums) {
+                const float weight = groups.weights(first + i);
+                float* out = args.y.Row(groups.tokens(first + i)).data() + row;
+                for (size_t j = 0; j < sums.size(); ++j) {
+                  out[j] += weight * sums[j];
+                }
               });
     }
   };

@@ -51,7 +51,8 @@ inline InputRows MakeInput(const VectorKernels& vector,
           .rounded = IsQuantized(format) ? RoundRows(vector.panels(), x, context) : Int8Rows{}};
 }
 
-/// Calls emit(i, r, dot(input row i, W[r])) for all input rows i and weight rows r in [begin, end).
+/// Calls emit(i, r, sums) for all input rows i and weight rows r in [begin, end), some of them at a
+/// time: sums[j] = dot(input row i, W[r + j]).
 /// REQUIRES: `begin` is a multiple of kPanelRows with quantised weights. Other weights are widened
 /// once for each kInputBlock input rows, in pieces that stay in the L1 cache. A dot product's order
 /// of additions depends on the length alone.
@@ -92,9 +93,7 @@ void RowDots(const VectorKernels& vector,
       }
       for (int64_t i = 0; i < block; ++i) {
         const auto& row_sums = sums[static_cast<size_t>(i / kTile)][static_cast<size_t>(i % kTile)];
-        for (int64_t j = 0; j < num_w; ++j) {
-          emit(first + i, row + j, row_sums[static_cast<size_t>(j)]);
-        }
+        emit(first + i, row, std::span(row_sums).first(static_cast<size_t>(num_w)));
       }
     }
   }

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 #include <cstdint>
+#include <span>
 
 #include "base/tensor_view.h"
 #include "kernels/cpu/panel/panel_kernels.h"
@@ -33,8 +34,8 @@ void MultiplyPanels(const PanelKernels& panels,
                     int64_t num_panels,
                     PanelSums& sums);
 
-/// Calls emit(i, r, sum) for all input rows i and weight rows r in [begin, end). REQUIRES: begin is
-/// a multiple of kPanelRows.
+/// Calls emit(i, r, sums) for all input rows i and weight rows r in [begin, end), some of them at a
+/// time, `sums` being the span of those from r on. REQUIRES: begin is a multiple of kPanelRows.
 template <typename Emit>
 void PanelDots(const PanelKernels& panels,
                const Int8Rows& x,
@@ -50,10 +51,10 @@ void PanelDots(const PanelKernels& panels,
       MultiplyPanels(
           panels, x.Part(first, count, 0), weight, row / kPanelRows, NumPanels(num_rows), sums);
       for (int64_t i = 0; i < count; ++i) {
-        const auto& row_sums = sums[static_cast<size_t>(i)];
-        for (int64_t r = 0; r < num_rows; ++r) {
-          emit(first + i, row + r, row_sums[static_cast<size_t>(r)]);
-        }
+        emit(first + i,
+             row,
+             std::span<const float>(sums[static_cast<size_t>(i)])
+                 .first(static_cast<size_t>(num_rows)));
       }
     }
   }
