@@ -110,7 +110,7 @@ struct DoctorOptions {
 struct QuantizeOptions {
   ModelOptions model;      // its weights are not native
   std::string text_file;   // at most one of text_file and chats_file: what quality is measured on;
-  std::string chats_file;  // with neither, the chats of the demo model, or nothing for another
+  std::string chats_file;  // with neither, the demo model's chats, or nothing for another model
   OutputFormat format = OutputFormat::kText;
 };
 

@@ -390,9 +390,11 @@ void AddQuantize(CLI::App& app, QuantizeOptions& options) {
   source->add_option("--file", options.text_file, "Measure the loss of quality on this UTF-8 text")
       ->type_name("TEXT_FILE");
   source
-      ->add_option("--chats",
-                   options.chats_file,
-                   "Or on the prompts of chat requests: a JSON array; the demo model has its own")
+      ->add_option(
+          "--chats",
+          options.chats_file,
+          "Or on answers of the model, as published, to these chat requests: a JSON array; "
+          "the demo model has its own")
       ->type_name("JSON_FILE");
   source->require_option(0, 1);
   AddJsonFlag(app, options.format);

@@ -1,7 +1,9 @@
+#include <algorithm>
 #include <chrono>
 #include <cstdio>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include <boost/json/object.hpp>
@@ -11,6 +13,7 @@
 #include "kernels/kernel_registry.h"
 #include "server/cli/commands.h"
 #include "server/cli/exit_code.h"
+#include "server/cli/generation.h"
 #include "server/cli/json_output.h"
 #include "server/cli/model/loaded_model.h"
 #include "server/cli/model/quality.h"
@@ -19,7 +22,6 @@
 namespace hadal {
 namespace {
 
-using Texts = std::vector<std::vector<TokenId>>;
 using Origin = PackedWeights::Origin;
 
 // What is printed, as text or as JSON.
@@ -33,8 +35,44 @@ struct Report {
   std::optional<Quality> quality;
 };
 
-// What to measure quality on; nothing when there is no text.
-absl::StatusOr<std::optional<Texts>> ReadTexts(const QuantizeOptions& options) {
+// What to measure quality on: texts, or prompts whose answers are still to be sampled.
+struct Material {
+  std::vector<ScoredText> texts;
+  bool are_prompts = false;
+  std::vector<TokenId> stop_token_ids;  // of answers
+};
+
+// Prompts of chat requests.
+absl::StatusOr<Material> ReadChats(const std::string& path, const TextModel& text_model) {
+  ASSIGN_OR_RETURN(std::vector<std::vector<TokenId>> prompts, text_model.EncodeChatsFile(path));
+  Material material = {
+      .texts = {}, .are_prompts = true, .stop_token_ids = text_model.EosTokenIds()};
+  for (std::vector<TokenId>& prompt : prompts) {
+    RETURN_IF_ERROR(CheckPrompt(text_model.config(), prompt));
+    material.texts.push_back({.tokens = std::move(prompt)});
+  }
+  return material;
+}
+
+// A text in windows, each of which a model reads alone.
+absl::StatusOr<Material> ReadWindows(const std::string& path, const TextModel& text_model) {
+  constexpr int64_t kWindowTokens = 1024;
+  ASSIGN_OR_RETURN(const std::string text, ReadTextFile(path, kMaxInputFileBytes));
+  ASSIGN_OR_RETURN(const std::vector<TokenId> ids, text_model.EncodeText(text));
+  RETURN_IF_ERROR(
+      CheckPrompt(text_model.config(), std::span(ids).first(std::min<size_t>(ids.size(), 1))));
+  const int64_t window = std::min(kWindowTokens, text_model.config().max_position_embeddings);
+  Material material;
+  for (auto begin = ids.begin(); begin != ids.end();) {
+    const auto end = begin + std::min(window, ids.end() - begin);
+    material.texts.push_back({.tokens = {begin, end}});
+    begin = end;
+  }
+  return material;
+}
+
+// Nothing when there is no text.
+absl::StatusOr<std::optional<Material>> ReadMaterial(const QuantizeOptions& options) {
   std::string chats_file = options.chats_file;
   if (options.text_file.empty() && chats_file.empty()) {
     if (options.model.model != kDemoModel) {
@@ -43,14 +81,39 @@ absl::StatusOr<std::optional<Texts>> ReadTexts(const QuantizeOptions& options) {
     chats_file = std::string(kDemoModel) + "/chats.json";
   }
   ASSIGN_OR_RETURN(const TextModel text_model, TextModel::Open(options.model.model));
-  Texts texts;
-  if (!chats_file.empty()) {
-    ASSIGN_OR_RETURN(texts, text_model.EncodeChatsFile(chats_file));
-  } else {
-    ASSIGN_OR_RETURN(const std::string text, ReadTextFile(options.text_file, kMaxInputFileBytes));
-    ASSIGN_OR_RETURN(texts.emplace_back(), text_model.EncodeText(text));
+  return chats_file.empty() ? ReadWindows(options.text_file, text_model)
+                            : ReadChats(chats_file, text_model);
+}
+
+// Appends an answer of the model to each prompt, drawn from its own distribution, and scores that.
+absl::Status SampleAnswers(LoadedModel& loaded, Material& material) {
+  constexpr int64_t kMaxAnswerTokens = 64;
+  Sampler sampler(loaded.config().vocab_size);
+  SamplingParams sampling;
+  for (ScoredText& text : material.texts) {
+    const std::vector<TokenId> prompt = text.tokens;
+    const int64_t max_tokens =
+        std::min(kMaxAnswerTokens, loaded.config().max_position_embeddings - std::ssize(prompt));
+    ASSIGN_OR_RETURN(SequenceRunner sequence,
+                     loaded.NewSequenceRunner(std::ssize(prompt) + max_tokens));
+    ASSIGN_OR_RETURN(StopMatcher no_stop_strings, StopMatcher::Create({}));
+    ++sampling.seed;
+    ASSIGN_OR_RETURN(const GeneratedSequence answer,
+                     Generate({.sequence = sequence,
+                               .prompt = prompt,
+                               .max_tokens = max_tokens,
+                               .sampler = sampler,
+                               .sampling = sampling,
+                               .stop_token_ids = material.stop_token_ids,
+                               .stop_matcher = std::move(no_stop_strings),
+                               .tokenizer = nullptr},
+                              [](std::string_view /*text*/) {}));
+    text.first_scored = std::ssize(prompt);
+    for (const SampledToken& token : answer.tokens) {
+      text.tokens.push_back(token.token);
+    }
   }
-  return std::optional(std::move(texts));
+  return absl::OkStatus();
 }
 
 absl::StatusOr<std::unique_ptr<LoadedModel>> LoadNative(ModelOptions options,
@@ -123,7 +186,7 @@ boost::json::object ToJson(const Report& report) {
 absl::Status RunCommand(const QuantizeOptions& options) {
   // 1. What does not need the weights comes first, so that mistakes show at once.
   ASSIGN_OR_RETURN(const KernelTable kernels, BuildKernelTable(options.model.kernels));
-  ASSIGN_OR_RETURN(const std::optional<Texts> texts, ReadTexts(options));
+  ASSIGN_OR_RETURN(std::optional<Material> material, ReadMaterial(options));
 
   // 2. Loading packs.
   const SteadyClock clock;
@@ -144,9 +207,12 @@ absl::Status RunCommand(const QuantizeOptions& options) {
   }
 
   // 3. What it costs.
-  if (texts.has_value()) {
+  if (material.has_value()) {
     ASSIGN_OR_RETURN(const std::unique_ptr<LoadedModel> native, LoadNative(options.model, kernels));
-    ASSIGN_OR_RETURN(report.quality, MeasureQuality(*texts, *native, *packed));
+    if (material->are_prompts) {
+      RETURN_IF_ERROR(SampleAnswers(*native, *material));
+    }
+    ASSIGN_OR_RETURN(report.quality, MeasureQuality(material->texts, *native, *packed));
   }
   if (options.format == OutputFormat::kJson) {
     PrintJson(ToJson(report));

@@ -8,7 +8,6 @@
 namespace hadal {
 namespace {
 
-constexpr int64_t kWindowTokens = 1024;
 constexpr int64_t kRows = 32;  // whose logits are made at a time
 
 // The last hidden states of `tokens`, [tokens.size(), hidden_size].
@@ -50,10 +49,11 @@ void AddPlace(std::span<const float> expected,
   sums.squared_error += squared_error / static_cast<double>(expected.size());
 }
 
-absl::Status AddWindow(std::span<const TokenId> tokens,
-                       LoadedModel& expected,
-                       LoadedModel& actual,
-                       Sums& sums) {
+absl::Status AddText(const ScoredText& text,
+                     LoadedModel& expected,
+                     LoadedModel& actual,
+                     Sums& sums) {
+  const std::vector<TokenId>& tokens = text.tokens;
   ASSIGN_OR_RETURN(const std::vector<float> expected_hidden, HiddenStates(tokens, expected));
   ASSIGN_OR_RETURN(const std::vector<float> actual_hidden, HiddenStates(tokens, actual));
   const int64_t hidden_size = expected.config().hidden_size;
@@ -61,7 +61,7 @@ absl::Status AddWindow(std::span<const TokenId> tokens,
   std::vector<float> expected_buffer(static_cast<size_t>(kRows * vocab_size));
   std::vector<float> actual_buffer(expected_buffer.size());
   const int64_t num_places = std::ssize(tokens) - 1;
-  for (int64_t begin = 0; begin < num_places; begin += kRows) {
+  for (int64_t begin = text.first_scored - 1; begin < num_places; begin += kRows) {
     const int64_t count = std::min(kRows, num_places - begin);
     const auto logits =
         [&](LoadedModel& loaded, const std::vector<float>& hidden, std::vector<float>& buffer) {
@@ -86,17 +86,12 @@ absl::Status AddWindow(std::span<const TokenId> tokens,
 
 }  // namespace
 
-absl::StatusOr<Quality> MeasureQuality(std::span<const std::vector<TokenId>> texts,
+absl::StatusOr<Quality> MeasureQuality(std::span<const ScoredText> texts,
                                        LoadedModel& expected,
                                        LoadedModel& actual) {
-  const auto window =
-      static_cast<size_t>(std::min(kWindowTokens, expected.config().max_position_embeddings));
   Sums sums;
-  for (const std::vector<TokenId>& text : texts) {
-    for (size_t begin = 0; begin < text.size(); begin += window) {
-      const size_t count = std::min(window, text.size() - begin);
-      RETURN_IF_ERROR(AddWindow(std::span(text).subspan(begin, count), expected, actual, sums));
-    }
+  for (const ScoredText& text : texts) {
+    RETURN_IF_ERROR(AddText(text, expected, actual, sums));
   }
   if (sums.num_tokens == 0) {
     return Quality();

@@ -10,8 +10,15 @@
 
 namespace hadal {
 
-/// How far two models that should agree are apart, over every place of some texts that has a next
-/// token.
+/// A text, and from which of its tokens on a model's prediction counts: 1 for all that have
+/// something before them.
+struct ScoredText {
+  std::vector<TokenId> tokens;
+  int64_t first_scored = 1;
+};
+
+/// How far two models that should agree are apart, over all places of some texts where a
+/// prediction counts.
 struct Quality {
   int64_t num_tokens = 0;  // places
   double expected_perplexity = 1;
@@ -23,10 +30,9 @@ struct Quality {
   [[nodiscard]] double perplexity_ratio() const { return perplexity / expected_perplexity; }
 };
 
-/// Runs `texts` through both models, which have one vocabulary. A text that is longer than a window
-/// of 1024 tokens, or than the context, is cut into such. ResourceExhausted when a cache finds no
-/// room.
-absl::StatusOr<Quality> MeasureQuality(std::span<const std::vector<TokenId>> texts,
+/// Runs `texts` through both models, which have one vocabulary. ResourceExhausted when a cache
+/// finds no room. REQUIRES: texts that CheckPrompt takes.
+absl::StatusOr<Quality> MeasureQuality(std::span<const ScoredText> texts,
                                        LoadedModel& expected,
                                        LoadedModel& actual);
 
