@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <bit>
 #include <cmath>
 #include <limits>
 
@@ -106,9 +107,16 @@ f16 ToF16(float value) {
 }
 
 float ToFloat(fp8_e4m3 value) {
+  constexpr uint32_t kBiasDifference = 127 - 7;
   const uint32_t magnitude = value.bits & 0x7FU;
-  const float result = magnitude == 0x7FU ? std::numeric_limits<float>::quiet_NaN()
-                                          : DecodeMagnitude(magnitude, 3, 7);
+  float result = 0;
+  if (magnitude == 0x7FU) {
+    result = std::numeric_limits<float>::quiet_NaN();
+  } else if (magnitude < 8) {  // below the smallest normal number
+    result = static_cast<float>(magnitude) * 0x1p-9F;
+  } else {
+    result = std::bit_cast<float>((magnitude << 20U) + (kBiasDifference << 23U));
+  }
   return (value.bits & 0x80U) != 0 ? -result : result;
 }
 

@@ -93,7 +93,7 @@ absl::StatusOr<MappedFile> MappedFile::Open(const std::string& path) {
     if (builtin == nullptr) {
       return NotFound("%s: no such file in this program", path);
     }
-    return MappedFile(path, builtin->bytes, false);
+    return MappedFile(path, builtin->bytes, 0, false);
   }
   const FileDescriptor file(open(path.c_str(), O_RDONLY | O_CLOEXEC));
   if (file.get() < 0) {
@@ -111,23 +111,25 @@ absl::StatusOr<MappedFile> MappedFile::Open(const std::string& path) {
   }
   const auto size = static_cast<size_t>(info.st_size);
   if (size == 0) {
-    return MappedFile(path, {}, false);
+    return MappedFile(path, {}, info.st_mtim.tv_sec, false);
   }
   void* data = mmap(nullptr, size, PROT_READ, MAP_SHARED, file.get(), 0);
   if (data == MAP_FAILED) {
     return InvalidArgument("%s: cannot map %d bytes: %s", path, size, std::strerror(errno));
   }
-  return MappedFile(path, {static_cast<const std::byte*>(data), size}, true);
+  return MappedFile(path, {static_cast<const std::byte*>(data), size}, info.st_mtim.tv_sec, true);
 }
 
 MappedFile::MappedFile(MappedFile&& other) noexcept
     : path_(std::move(other.path_)),
       bytes_(std::exchange(other.bytes_, {})),
+      modified_s_(other.modified_s_),
       is_mapped_(std::exchange(other.is_mapped_, false)) {}
 
 MappedFile& MappedFile::operator=(MappedFile&& other) noexcept {
   std::swap(path_, other.path_);
   std::swap(bytes_, other.bytes_);
+  std::swap(modified_s_, other.modified_s_);
   std::swap(is_mapped_, other.is_mapped_);
   return *this;
 }

@@ -51,12 +51,16 @@ class MappedFile {
   [[nodiscard]] std::span<const std::byte> bytes() const { return bytes_; }
   [[nodiscard]] const std::string& path() const { return path_; }
 
+  /// When the file that is mapped was last written, in seconds since 1970; 0 for built-in files.
+  [[nodiscard]] int64_t modified_s() const { return modified_s_; }
+
  private:
-  MappedFile(std::string path, std::span<const std::byte> bytes, bool is_mapped)
-      : path_(std::move(path)), bytes_(bytes), is_mapped_(is_mapped) {}
+  MappedFile(std::string path, std::span<const std::byte> bytes, int64_t modified_s, bool is_mapped)
+      : path_(std::move(path)), bytes_(bytes), modified_s_(modified_s), is_mapped_(is_mapped) {}
 
   std::string path_;
   std::span<const std::byte> bytes_;
+  int64_t modified_s_ = 0;
   bool is_mapped_ = false;  // and to be unmapped; built-in files stay
 };
 

@@ -18,6 +18,8 @@ find_package(gRPC REQUIRED)                              # gRPC: server, health,
 find_package(yaml-cpp REQUIRED)                          # the configuration file
 find_package(spdlog REQUIRED)                            # logs, as JSON lines; headers alone
 find_package(CLI11 REQUIRED)                             # command line flags
+find_path(XXHASH_INCLUDE_DIR xxhash.h REQUIRED)          # XXH3, checksums at the speed of memory
+mark_as_advanced(XXHASH_INCLUDE_DIR)
 
 if(NOT HADAL_SANITIZE)
   include(archives)

@@ -1,5 +1,6 @@
 #include "kernels/weight_matrix.h"
 
+#include <algorithm>
 #include <cstddef>
 
 #include "base/check.h"
@@ -34,6 +35,19 @@ void Widen(const void* payload, int64_t begin, int64_t count, float* out) {
   const T* values = static_cast<const T*>(payload) + begin;
   for (int64_t i = 0; i < count; ++i) {
     out[i] = ToFloat(values[i]);
+  }
+}
+
+// Multiplies a widened fp8 row by the scales of its blocks.
+void ScaleRow(const WeightMatrix& weight, int64_t row, float* out) {
+  const float* scales =
+      weight.scales + row / weight.block_rows * CeilDiv(weight.cols, weight.block_cols);
+  for (int64_t begin = 0; begin < weight.cols; begin += weight.block_cols) {
+    const int64_t end = std::min(begin + weight.block_cols, weight.cols);
+    const float scale = *scales++;
+    for (int64_t col = begin; col < end; ++col) {
+      out[col] *= scale;
+    }
   }
 }
 
@@ -89,6 +103,9 @@ void WidenRow(const WeightMatrix& weight, int64_t row, float* out) {
     case WeightFormat::kF16:
       return Widen<f16>(weight.payload, row * weight.cols, weight.cols, out);
     case WeightFormat::kFp8Block:
+      Widen<fp8_e4m3>(weight.payload, row * weight.cols, weight.cols, out);
+      ScaleRow(weight, row, out);
+      return;
     case WeightFormat::kInt8:
     case WeightFormat::kInt4:
       for (int64_t col = 0; col < weight.cols; ++col) {

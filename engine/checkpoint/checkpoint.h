@@ -45,6 +45,9 @@ class Checkpoint {
   /// All tensors that the model uses, by file and place in it.
   [[nodiscard]] const std::vector<TensorInfo>& tensors() const { return tensors_; }
 
+  /// The safetensors files, in rising order of their names.
+  [[nodiscard]] const std::vector<MappedFile>& files() const { return files_; }
+
   /// Data bytes of tensors().
   [[nodiscard]] int64_t total_bytes() const { return total_bytes_; }
 

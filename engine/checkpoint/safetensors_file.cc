@@ -46,7 +46,8 @@ absl::StatusOr<std::string_view> HeaderText(std::span<const std::byte> file_pref
   return std::string_view(reinterpret_cast<const char*>(text.data()), text.size());
 }
 
-absl::Status CheckMetadata(const boost::json::value& value) {
+absl::Status ParseMetadata(const boost::json::value& value,
+                           std::map<std::string, std::string>& metadata) {
   if (!value.is_object()) {
     return InvalidArgument("__metadata__: expected an object");
   }
@@ -54,6 +55,7 @@ absl::Status CheckMetadata(const boost::json::value& value) {
     if (!member.value().is_string()) {
       return InvalidArgument("__metadata__: expected strings as values");
     }
+    metadata.emplace(member.key(), member.value().get_string());
   }
   return absl::OkStatus();
 }
@@ -162,8 +164,8 @@ absl::Status CheckCoverage(const std::vector<TensorEntry>& entries, uint64_t dat
 
 }  // namespace
 
-absl::StatusOr<std::vector<TensorEntry>> ParseSafetensorsHeader(
-    std::span<const std::byte> file_prefix, uint64_t file_size) {
+absl::StatusOr<SafetensorsHeader> ParseSafetensorsHeader(std::span<const std::byte> file_prefix,
+                                                         uint64_t file_size) {
   ASSIGN_OR_RETURN(const std::string_view text, HeaderText(file_prefix, file_size));
   absl::StatusOr<boost::json::value> header = ParseJson(text);
   if (!header.ok()) {
@@ -174,12 +176,13 @@ absl::StatusOr<std::vector<TensorEntry>> ParseSafetensorsHeader(
   }
   const uint64_t data_begin = kLengthBytes + text.size();
   const uint64_t data_size = file_size - data_begin;
-  std::vector<TensorEntry> entries;
+  SafetensorsHeader result;
+  std::vector<TensorEntry>& entries = result.tensors;
   entries.reserve(header->get_object().size());
   for (const auto& member : header->get_object()) {
     const std::string_view name(member.key().data(), member.key().size());
     if (name == kMetadataKey) {
-      RETURN_IF_ERROR(CheckMetadata(member.value()));
+      RETURN_IF_ERROR(ParseMetadata(member.value(), result.metadata));
       continue;
     }
     TensorEntry& entry = entries.emplace_back();
@@ -197,26 +200,26 @@ absl::StatusOr<std::vector<TensorEntry>> ParseSafetensorsHeader(
     entry.begin += data_begin;
     entry.end += data_begin;
   }
-  return entries;
+  return result;
 }
 
 absl::StatusOr<SafetensorsFile> SafetensorsFile::Open(const std::string& path) {
   ASSIGN_OR_RETURN(MappedFile file, MappedFile::Open(path));
   const std::span<const std::byte> bytes = file.bytes();
-  absl::StatusOr<std::vector<TensorEntry>> entries = ParseSafetensorsHeader(bytes, bytes.size());
-  if (!entries.ok()) {
-    return Annotate(entries.status(), path);
+  absl::StatusOr<SafetensorsHeader> header = ParseSafetensorsHeader(bytes, bytes.size());
+  if (!header.ok()) {
+    return Annotate(header.status(), path);
   }
   std::vector<TensorInfo> tensors;
-  tensors.reserve(entries->size());
-  for (TensorEntry& entry : *entries) {
+  tensors.reserve(header->tensors.size());
+  for (TensorEntry& entry : header->tensors) {
     tensors.push_back({.name = std::move(entry.name),
                        .dtype = entry.dtype,
                        .shape = std::move(entry.shape),
                        .data = bytes.subspan(entry.begin, entry.end - entry.begin),
                        .file = path});
   }
-  return SafetensorsFile{std::move(file), std::move(tensors)};
+  return SafetensorsFile{std::move(file), std::move(tensors), std::move(header->metadata)};
 }
 
 }  // namespace hadal

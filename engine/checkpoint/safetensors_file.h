@@ -2,6 +2,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <map>
 #include <span>
 #include <string>
 #include <vector>
@@ -21,16 +22,22 @@ struct TensorEntry {
   uint64_t end = 0;
 };
 
-/// The tensors that a safetensors file of `file_size` bytes says it holds, in the order of their
-/// data. `file_prefix` is the file, or as much of its start as covers the header.
+/// What a safetensors file says of itself.
+struct SafetensorsHeader {
+  std::vector<TensorEntry> tensors;             // in the order of their data
+  std::map<std::string, std::string> metadata;  // of its "__metadata__"; empty without
+};
+
+/// The header of a safetensors file of `file_size` bytes. `file_prefix` is the file, or as much of
+/// its start as covers the header.
 ///
 /// Format: an 8-byte little-endian length n, n bytes of JSON {name: {dtype, shape, data_offsets}},
 /// then the data. InvalidArgument, naming the tensor where there is one, unless the header is
 /// whole, at most 100 MB and strict JSON, each entry has just these three keys, each shape agrees
 /// with its byte range, and the ranges cover the data without overlap, gap or rest. Linearithmic in
 /// the header's size; any bytes are safe.
-absl::StatusOr<std::vector<TensorEntry>> ParseSafetensorsHeader(
-    std::span<const std::byte> file_prefix, uint64_t file_size);
+absl::StatusOr<SafetensorsHeader> ParseSafetensorsHeader(std::span<const std::byte> file_prefix,
+                                                         uint64_t file_size);
 
 /// One tensor of an open file.
 struct TensorInfo {
@@ -48,7 +55,8 @@ struct SafetensorsFile {
   static absl::StatusOr<SafetensorsFile> Open(const std::string& path);
 
   MappedFile file;
-  std::vector<TensorInfo> tensors;  // in the order of their data
+  std::vector<TensorInfo> tensors;              // in the order of their data
+  std::map<std::string, std::string> metadata;  // of its "__metadata__"
 };
 
 }  // namespace hadal

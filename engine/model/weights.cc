@@ -1,12 +1,13 @@
 #include "engine/model/weights.h"
 
 #include <algorithm>
-#include <cstring>
 #include <string>
+#include <unordered_set>
 #include <utility>
 
 #include "base/checked_cast.h"
 #include "base/cpu/numa.h"
+#include "engine/checkpoint/stored_matrix.h"
 #include "engine/checkpoint/weight_map.h"
 
 namespace hadal {
@@ -14,21 +15,22 @@ namespace hadal {
 /// Builds Weights from a checkpoint whose tensors were checked against its config.
 class WeightLoader {
  public:
-  explicit WeightLoader(const Checkpoint& checkpoint)
-      : checkpoint_(checkpoint), config_(checkpoint.config()) {}
+  WeightLoader(const Checkpoint& checkpoint, std::optional<PackedWeights> packed)
+      : checkpoint_(checkpoint), config_(checkpoint.config()) {
+    weights_.packed_ = std::move(packed);
+  }
 
-  absl::StatusOr<Weights> Load() {
+  absl::StatusOr<Weights> Load(int64_t mapped_bytes) {
+    weights_.mapped_bytes_ = mapped_bytes;
     ASSIGN_OR_RETURN(weights_.embed_tokens, Matrix("model.embed_tokens.weight"));
     for (int64_t i = 0; i < config_.num_hidden_layers; ++i) {
       ASSIGN_OR_RETURN(LayerWeights layer, Layer(i));
       weights_.layers.push_back(std::move(layer));
     }
     ASSIGN_OR_RETURN(weights_.norm, Vector("model.norm.weight"));
-    if (config_.tie_word_embeddings) {
-      weights_.lm_head = weights_.embed_tokens;
-    } else {
-      ASSIGN_OR_RETURN(weights_.lm_head, Matrix("lm_head.weight"));
-    }
+    const bool is_tied = config_.tie_word_embeddings && !weights_.packed_.has_value();
+    ASSIGN_OR_RETURN(weights_.lm_head,
+                     Matrix(is_tied ? "model.embed_tokens.weight" : "lm_head.weight"));
     for (int64_t i = 0; i < config_.num_nextn_predict_layers; ++i) {
       ASSIGN_OR_RETURN(MtpWeights mtp, Mtp(config_.num_hidden_layers + i));
       weights_.mtp.push_back(std::move(mtp));
@@ -102,69 +104,36 @@ class WeightLoader {
     return mtp;
   }
 
+  // A matrix in panels when it is packed, else as it is stored.
   absl::StatusOr<WeightMatrix> Matrix(const std::string& name) {
-    const TensorInfo& tensor = checkpoint_.Get(name);
-    WeightMatrix matrix = {.rows = tensor.shape[0], .cols = tensor.shape[1]};
-    ASSIGN_OR_RETURN(matrix.payload, AlignedData(tensor));
-    switch (tensor.dtype) {
-      case DType::kF32:
-        matrix.format = WeightFormat::kF32;
-        return matrix;
-      case DType::kBf16:
-        matrix.format = WeightFormat::kBf16;
-        return matrix;
-      case DType::kF16:
-        matrix.format = WeightFormat::kF16;
-        return matrix;
-      case DType::kFp8E4m3: {
-        matrix.format = WeightFormat::kFp8Block;
-        matrix.block_rows = config_.quantization->block_rows;
-        matrix.block_cols = config_.quantization->block_cols;
-        ASSIGN_OR_RETURN(const void* scales, AlignedData(checkpoint_.Get(BlockScaleName(name))));
-        matrix.scales = static_cast<const float*>(scales);
-        return matrix;
+    if (weights_.packed_.has_value()) {
+      if (const WeightMatrix* const packed = weights_.packed_->Find(name)) {
+        return *packed;
       }
-      default:
-        return Internal(
-            "%s: a matrix of dtype %s passed the checkpoint's check", name, NameOf(tensor.dtype));
     }
+    return StoredMatrix(checkpoint_, name, weights_.owned_);
   }
 
   // A vector, converted to float.
   absl::StatusOr<TensorView<const float, 1>> Vector(const std::string& name) {
     const TensorInfo& tensor = checkpoint_.Get(name);
     const int64_t size = tensor.shape[0];
-    ASSIGN_OR_RETURN(const void* data, AlignedData(tensor));
+    ASSIGN_OR_RETURN(const void* data, AlignedData(tensor, weights_.owned_));
     const WeightMatrix row = {.format = tensor.dtype == DType::kF32    ? WeightFormat::kF32
                                         : tensor.dtype == DType::kBf16 ? WeightFormat::kBf16
                                                                        : WeightFormat::kF16,
                               .rows = 1,
                               .cols = size,
                               .payload = data};
-    ASSIGN_OR_RETURN(void* copy, Own(static_cast<size_t>(size) * sizeof(float)));
-    auto* values = static_cast<float*>(copy);
+    ASSIGN_OR_RETURN(
+        DeviceBuffer copy,
+        DeviceBuffer::Allocate(CpuDevice(), static_cast<size_t>(size) * sizeof(float)));
+    auto* values = static_cast<float*>(copy.data());
     for (int64_t i = 0; i < size; ++i) {
       values[i] = WeightAt(row, 0, i);
     }
+    weights_.owned_.push_back(std::move(copy));
     return MakeView(static_cast<const float*>(values), size);
-  }
-
-  // The tensor's bytes where its elements are aligned: in the file, or a copy.
-  absl::StatusOr<const void*> AlignedData(const TensorInfo& tensor) {
-    const void* data = tensor.data.data();
-    if (reinterpret_cast<uintptr_t>(data) % static_cast<uintptr_t>(SizeOf(tensor.dtype)) == 0) {
-      return data;
-    }
-    ASSIGN_OR_RETURN(void* copy, Own(tensor.data.size()));
-    std::memcpy(copy, data, tensor.data.size());
-    return copy;
-  }
-
-  absl::StatusOr<void*> Own(size_t size_bytes) {
-    ASSIGN_OR_RETURN(DeviceBuffer buffer, DeviceBuffer::Allocate(CpuDevice(), size_bytes));
-    void* data = buffer.data();
-    weights_.owned_.push_back(std::move(buffer));
-    return data;
   }
 
   const Checkpoint& checkpoint_;
@@ -174,35 +143,87 @@ class WeightLoader {
 
 namespace {
 
-// Touches every page of the data, in file order.
-void ReadAll(const Checkpoint& checkpoint, Weights::Progress progress) {
+// The tensors that the model reads as they are stored, by file and place in it.
+std::vector<const TensorInfo*> TensorsInUse(const Checkpoint& checkpoint, WeightPacking packing) {
+  std::unordered_set<std::string> packed;
+  if (packing != WeightPacking::kNative) {
+    for (const PackedMatrix& matrix : MakePackedLayout(checkpoint.config(), packing).matrices) {
+      packed.insert(BlockScaleName(matrix.name));
+      packed.insert(matrix.name);
+    }
+  }
+  std::vector<const TensorInfo*> tensors;
+  for (const TensorInfo& tensor : checkpoint.tensors()) {
+    if (!packed.contains(tensor.name)) {
+      tensors.push_back(&tensor);
+    }
+  }
+  return tensors;
+}
+
+int64_t SumBytes(const std::vector<const TensorInfo*>& tensors) {
+  int64_t bytes = 0;
+  for (const TensorInfo* tensor : tensors) {
+    bytes += CheckedCast<int64_t>(tensor->data.size());
+  }
+  return bytes;
+}
+
+// Touches every page of the data.
+void ReadAll(const std::vector<const TensorInfo*>& tensors,
+             absl::FunctionRef<void(int64_t done_bytes)> progress) {
   constexpr size_t kPageBytes = 4096;
   constexpr size_t kReportBytes = size_t{64} << 20U;
   int64_t done_bytes = 0;
-  for (const TensorInfo& tensor : checkpoint.tensors()) {
-    for (size_t begin = 0; begin < tensor.data.size(); begin += kReportBytes) {
-      const size_t end = std::min(tensor.data.size(), begin + kReportBytes);
+  for (const TensorInfo* tensor : tensors) {
+    for (size_t begin = 0; begin < tensor->data.size(); begin += kReportBytes) {
+      const size_t end = std::min(tensor->data.size(), begin + kReportBytes);
       for (size_t offset = begin; offset < end; offset += kPageBytes) {
         // A volatile read is one that the compiler must do.
         [[maybe_unused]] const auto byte = static_cast<uint8_t>(
-            *static_cast<const volatile std::byte*>(tensor.data.data() + offset));
+            *static_cast<const volatile std::byte*>(tensor->data.data() + offset));
       }
       done_bytes += CheckedCast<int64_t>(end - begin);
-      progress(done_bytes, checkpoint.total_bytes());
+      progress(done_bytes);
     }
   }
 }
 
 }  // namespace
 
-absl::StatusOr<Weights> Weights::Load(const Checkpoint& checkpoint,
-                                      ReadAhead read_ahead,
-                                      Progress progress) {
+absl::StatusOr<Weights> Weights::Load(const LoadArgs& args) {
   const InterleaveScope interleave(ReadMemoryNodes());
-  if (read_ahead == ReadAhead::kAll) {
-    ReadAll(checkpoint, progress);
+  using FileCheck = PackedWeights::FileCheck;
+  const std::vector<const TensorInfo*> tensors = TensorsInUse(args.checkpoint, args.packing);
+  const int64_t total_bytes = SizeBytes(args.checkpoint, args.packing);
+  const int64_t packed_bytes = total_bytes - SumBytes(tensors);
+  std::optional<PackedWeights> packed;
+  if (args.packing != WeightPacking::kNative) {
+    ASSIGN_OR_RETURN(
+        packed,
+        PackedWeights::Load(
+            {.checkpoint = args.checkpoint,
+             .packing = args.packing,
+             .folder = args.packed_folder,
+             .check = args.read_ahead == ReadAhead::kAll ? FileCheck::kWhole : FileCheck::kHeader,
+             .pool = args.pool,
+             .progress = [&](int64_t done_bytes) { args.progress(done_bytes, total_bytes); }}));
   }
-  return WeightLoader(checkpoint).Load();
+  if (args.read_ahead == ReadAhead::kAll) {
+    ReadAll(tensors,
+            [&](int64_t done_bytes) { args.progress(packed_bytes + done_bytes, total_bytes); });
+  }
+  const bool is_in_memory =
+      packed.has_value() && packed->origin() == PackedWeights::Origin::kMemory;
+  return WeightLoader(args.checkpoint, std::move(packed))
+      .Load(is_in_memory ? total_bytes - packed_bytes : total_bytes);
+}
+
+int64_t Weights::SizeBytes(const Checkpoint& checkpoint, WeightPacking packing) {
+  const int64_t packed_bytes = packing == WeightPacking::kNative
+                                   ? 0
+                                   : MakePackedLayout(checkpoint.config(), packing).total_bytes;
+  return SumBytes(TensorsInUse(checkpoint, packing)) + packed_bytes;
 }
 
 }  // namespace hadal

@@ -2,13 +2,17 @@
 
 #include <cstdint>
 #include <optional>
+#include <string>
 #include <variant>
 #include <vector>
 
 #include <absl/functional/function_ref.h>
 
 #include "base/status.h"
+#include "base/thread_pool.h"
 #include "engine/checkpoint/checkpoint.h"
+#include "engine/packing/packed_weights.h"
+#include "engine/packing/weight_packing.h"
 #include "kernels/device.h"
 #include "kernels/mla_project.h"
 #include "kernels/mlp.h"
@@ -43,21 +47,38 @@ struct MtpWeights {
   TensorView<const float, 1> shared_head_norm;  // [hidden_size]
 };
 
-/// All weights of a model, as views. Matrices point into the checkpoint's mapped files; vectors,
-/// and matrices that lie unaligned in their file, are owned. Const after Load; any thread may read.
+/// All weights of a model, as views. Matrices point into the checkpoint's mapped files, or are
+/// packed; vectors, and matrices that lie unaligned in their file, are owned. Const after Load; any
+/// thread may read.
 class Weights {
  public:
-  /// Whether Load reads the whole checkpoint, so that the first request finds it in memory, or
-  /// leaves that to whoever touches a page first: right for a checkpoint larger than memory.
+  /// Whether Load reads all that the model uses, so that the first request finds it in memory, or
+  /// leaves that to whoever touches a page first: right for weights larger than memory.
   enum class ReadAhead : int8_t { kAll, kNone };
 
-  /// Told how many of all bytes were read ahead, in rising order, last with both equal.
+  /// Told how many of all bytes were read ahead or packed, in rising order, last with both equal.
   using Progress = absl::FunctionRef<void(int64_t done_bytes, int64_t total_bytes)>;
 
-  /// ResourceExhausted when owned copies find no room. REQUIRES: `checkpoint` outlives the result.
-  static absl::StatusOr<Weights> Load(const Checkpoint& checkpoint,
-                                      ReadAhead read_ahead,
-                                      Progress progress);
+  struct LoadArgs {
+    const Checkpoint& checkpoint;  // outlives the result
+    WeightPacking packing;
+    std::string packed_folder;  // where packed weights are kept; empty: nowhere
+    ReadAhead read_ahead;
+    ThreadPool& pool;
+    Progress progress;
+  };
+
+  /// ResourceExhausted when owned copies find no room; the errors of PackedWeights::Load.
+  static absl::StatusOr<Weights> Load(const LoadArgs& args);
+
+  /// Bytes of all that a model uses of `checkpoint`, packed like that.
+  static int64_t SizeBytes(const Checkpoint& checkpoint, WeightPacking packing);
+
+  /// Of those, the bytes that are in mapped files.
+  [[nodiscard]] int64_t mapped_bytes() const { return mapped_bytes_; }
+
+  /// Nothing with kNative.
+  [[nodiscard]] const std::optional<PackedWeights>& packed() const { return packed_; }
 
   WeightMatrix embed_tokens;         // [vocab_size, hidden_size]
   std::vector<LayerWeights> layers;  // [num_hidden_layers]
@@ -68,6 +89,8 @@ class Weights {
  private:
   friend class WeightLoader;
   std::vector<DeviceBuffer> owned_;
+  std::optional<PackedWeights> packed_;
+  int64_t mapped_bytes_ = 0;
 };
 
 }  // namespace hadal

@@ -8,12 +8,12 @@
 #include <span>
 
 #include "base/check.h"
+#include "kernels/quantization/int4_group.h"
 
 namespace hadal {
 namespace {
 
-constexpr size_t kSubgroups = kGroupCols / kSubgroupCols;
-constexpr int32_t kMostMultiplier = 15;
+constexpr int64_t kNeighbours = 4;  // columns of a row that lie side by side
 
 uint32_t HeaderAt(const std::byte* group, int64_t row) {
   uint32_t header = 0;
@@ -45,91 +45,42 @@ float Magnitude(std::span<const float> x) {
   return magnitude;
 }
 
+// Nearest integer, ties to even, for small numbers: adding this leaves no bits for a fraction.
+float Nearest(float x) {
+  constexpr float kShift = 12582912;  // 1.5 * 2^23
+  return (x + kShift) - kShift;
+}
+
 void QuantizeGroupInt8(std::span<const float> x, int64_t row, std::byte* group) {
   const float magnitude = Magnitude(x);
   const float scale = magnitude / 127.0F;
   // The inverse of a scale that is no normal number would be infinite.
   const float inverse = std::isnormal(scale) ? 1.0F / scale : 0.0F;
   SetHeader(group, row, std::bit_cast<uint32_t>(std::isnormal(scale) ? scale : 0.0F));
-  for (int64_t i = 0; i < std::ssize(x); ++i) {
-    const float value =
-        std::clamp(std::nearbyint(x[static_cast<size_t>(i)] * inverse), -127.0F, 127.0F);
-    group[Int8Place(row, i)] = static_cast<std::byte>(static_cast<int32_t>(value) + kInt8Offset);
-  }
-}
-
-// A subgroup in units of `step`.
-struct Int4Fit {
-  float error = 0;  // sum of squares
-  std::array<int8_t, kSubgroupCols> values = {};
-};
-
-Int4Fit FitInt4(std::span<const float> x, float step) {
-  Int4Fit fit;
-  const float inverse = 1.0F / step;
+  std::array<uint8_t, kGroupCols> values;
+  values.fill(static_cast<uint8_t>(kInt8Offset));
   for (size_t i = 0; i < x.size(); ++i) {
-    const float value = std::clamp(std::nearbyint(x[i] * inverse), -8.0F, 7.0F);
-    const float error = x[i] - value * step;
-    fit.values[i] = static_cast<int8_t>(value);
-    fit.error += error * error;
+    const float value = std::min(std::max(x[i] * inverse, -127.0F), 127.0F);
+    values[i] = static_cast<uint8_t>(static_cast<int32_t>(Nearest(value)) + kInt8Offset);
   }
-  return fit;
-}
-
-// One row's group under one scale: each subgroup with the multiplier that fits it best.
-struct Int4Group {
-  float error = 0;
-  uint32_t multipliers = 0;
-  std::array<Int4Fit, kSubgroups> fits;
-};
-
-Int4Group FitGroup(std::span<const float> x, float scale) {
-  Int4Group group;
-  for (size_t s = 0; s * kSubgroupCols < x.size(); ++s) {
-    const auto part =
-        x.subspan(s * kSubgroupCols, std::min<size_t>(kSubgroupCols, x.size() - s * kSubgroupCols));
-    // The step that reaches the largest magnitude with 8, and those around it: a finer one clips
-    // the largest and rounds all others less.
-    const auto reach =
-        static_cast<int32_t>(std::nearbyint(Magnitude(part) / (8 * std::abs(scale))));
-    int32_t best = 0;
-    for (int32_t m = std::max(1, reach - 2); m <= std::min(kMostMultiplier, reach + 1); ++m) {
-      const Int4Fit fit = FitInt4(part, static_cast<float>(m) * scale);
-      if (best == 0 || fit.error < group.fits[s].error) {
-        best = m;
-        group.fits[s] = fit;
-      }
-    }
-    group.error += group.fits[s].error;
-    group.multipliers |= static_cast<uint32_t>(best) << (4 * s);
+  for (int64_t i = 0; i < PaddedCols(std::ssize(x)); i += kNeighbours) {
+    std::memcpy(group + Int8Place(row, i), values.data() + i, kNeighbours);
   }
-  return group;
 }
 
 void QuantizeGroupInt4(std::span<const float> x, int64_t row, std::byte* group) {
-  const float magnitude = Magnitude(x);
-  // With the highest multiplier the largest magnitude becomes about 8 steps. A negative scale turns
-  // the range from -8 to 7 around.
-  Int4Group best;
-  float best_scale = 0;
-  for (const float reach : {6.5F, 7.0F, 7.5F, 8.0F, 8.5F, -6.5F, -7.0F, -7.5F, -8.0F, -8.5F}) {
-    const float scale = ToFloat(ToBf16(magnitude / (reach * static_cast<float>(kMostMultiplier))));
-    if (!std::isnormal(scale)) {
-      continue;
-    }
-    const Int4Group candidate = FitGroup(x, scale);
-    if (best_scale == 0 || candidate.error < best.error) {
-      best = candidate;
-      best_scale = scale;
-    }
+  const Int4Group rounded = RoundToInt4(x);
+  uint32_t header = std::bit_cast<uint32_t>(rounded.scale);
+  for (size_t s = 0; s < rounded.multipliers.size(); ++s) {
+    header |= static_cast<uint32_t>(rounded.multipliers[s]) << (4 * s);
   }
-  SetHeader(group, row, std::bit_cast<uint32_t>(best_scale) | best.multipliers);
-  for (int64_t i = 0; i < std::ssize(x); ++i) {
-    const Int4Fit& fit = best.fits[static_cast<size_t>(i / kSubgroupCols)];
-    const int32_t value = fit.values[static_cast<size_t>(i % kSubgroupCols)] + kInt4Offset;
-    std::byte& place = group[Int4Place(row, i)];
-    place = IsUpperHalf(i) ? (place & std::byte{0x0F}) | static_cast<std::byte>(value * 16)
-                           : (place & std::byte{0xF0}) | static_cast<std::byte>(value);
+  SetHeader(group, row, header);
+  for (int64_t chunk = 0; chunk < PaddedCols(std::ssize(x)); chunk += kChunkCols) {
+    for (int64_t i = chunk; i < chunk + kSubgroupCols; ++i) {
+      const int32_t lower = rounded.values[static_cast<size_t>(i)] + kInt4Offset;
+      const int32_t upper = rounded.values[static_cast<size_t>(i + kSubgroupCols)] + kInt4Offset;
+      group[Int4Place(row, i)] = static_cast<std::byte>(lower | upper << 4);
+    }
   }
 }
 

@@ -77,9 +77,8 @@ float PanelAt(const WeightMatrix& weight, int64_t row, int64_t col);
 
 /// Rounds panel `panel` of `source`, which is not quantised, to `format`; writes
 /// PanelBytes(format, source.cols) bytes to `out`. kInt8 rounds a row's group to 127ths of its
-/// largest magnitude; kInt4 takes of some scales and multipliers those that leave the least square
-/// error. False, with `out` undefined, when a weight is not finite. `row_buffer` is overwritten:
-/// room for source.cols floats.
+/// largest magnitude, kInt4 as int4_group.h says. False, with `out` undefined, when a weight is not
+/// finite. `row_buffer` is overwritten: room for source.cols floats.
 bool QuantizePanel(const WeightMatrix& source,
                    int64_t panel,
                    WeightFormat format,

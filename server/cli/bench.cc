@@ -108,7 +108,7 @@ absl::StatusOr<int64_t> ChooseNumBlocks(const std::optional<CacheMemory>& memory
        .dtype = cache_dtype,
        .memory = memory,
        .available_bytes = available_bytes,
-       .weight_bytes = loaded.checkpoint().total_bytes(),
+       .weight_bytes = loaded.weights().mapped_bytes(),
        .max_running_sequences = std::min(limits.max_running_sequences, workload.num_requests()),
        .max_sequence_tokens = workload.max_request_tokens()});
 }
@@ -133,6 +133,7 @@ boost::json::object Echo(const BenchOptions& options,
                               {"shared_prefix", options.shared_prefix},
                               {"temperature", options.temperature},
                               {"seed", options.seed},
+                              {"weights", NameOf(options.model.weights)},
                               {"cache_dtype", NameOf(cache_dtype)},
                               {"num_blocks", limits.num_blocks},
                               {"cache_bytes", cache.size_bytes()},

@@ -32,4 +32,8 @@ absl::Status RunCommand(const ServeOptions& options);
 /// fails, after all are printed.
 absl::Status RunCommand(const DoctorOptions& options);
 
+/// Packs a checkpoint's weights ahead of time, and measures what that costs in quality.
+/// Unavailable, after all is printed, when the packed file cannot be written.
+absl::Status RunCommand(const QuantizeOptions& options);
+
 }  // namespace hadal

@@ -118,16 +118,35 @@ WeightFormat FormatOf(DType dtype) {
                                 : WeightFormat::kBf16;
 }
 
-absl::StatusOr<std::vector<Subject>> ChooseSubjects(const std::string& model) {
-  const WeightSpec bf16_spec = {.format = WeightFormat::kBf16};
+// The formats of packed weights; none when they are not packed.
+std::vector<WeightSpec> PackedSpecs(WeightPacking packing) {
+  switch (packing) {
+    case WeightPacking::kNative:
+      return {};
+    case WeightPacking::kInt8:
+      return {{.format = WeightFormat::kInt8}};
+    case WeightPacking::kInt4:
+      return {{.format = WeightFormat::kInt4}, {.format = WeightFormat::kInt8}};  // layers, head
+  }
+  CHECK(false);
+}
+
+absl::StatusOr<std::vector<Subject>> ChooseSubjects(const ModelOptions& options) {
+  const std::string& model = options.model;
+  const std::vector<WeightSpec> packed = PackedSpecs(options.weights);
   if (model.empty()) {
-    const std::vector<WeightSpec> both = {bf16_spec, Fp8Spec(kFp8Block, kFp8Block)};
+    const std::vector<WeightSpec> native = {{.format = WeightFormat::kBf16},
+                                            Fp8Spec(kFp8Block, kFp8Block)};
+    const std::vector<WeightSpec>& weights = packed.empty() ? native : packed;
     return std::vector<Subject>{
-        {"odd widths", self_test::OddShape(), both, DType::kBf16},
-        {"widths of DeepSeek-V2-Lite", self_test::LiteShape(), both, DType::kBf16}};
+        {"odd widths", self_test::OddShape(), weights, DType::kBf16},
+        {"widths of DeepSeek-V2-Lite", self_test::LiteShape(), weights, DType::kBf16}};
   }
   ASSIGN_OR_RETURN(const ModelConfig config, CheckpointFault(ReadModelConfig(model)));
-  Subject subject = {model, ShapeOf(config), {}, DefaultCacheDType(config)};
+  Subject subject = {model, ShapeOf(config), packed, DefaultCacheDType(config)};
+  if (!packed.empty()) {
+    return std::vector<Subject>{subject};
+  }
   subject.weights.push_back({.format = FormatOf(config.dtype)});
   if (config.quantization.has_value()) {
     subject.weights.push_back(
@@ -233,7 +252,7 @@ Findings TestKernels(const KernelTable& table,
 
 absl::Status RunCommand(const DoctorOptions& options) {
   ASSIGN_OR_RETURN(const KernelTable table, BuildKernelTable(options.model.kernels));
-  ASSIGN_OR_RETURN(const std::vector<Subject> subjects, ChooseSubjects(options.model.model));
+  ASSIGN_OR_RETURN(const std::vector<Subject> subjects, ChooseSubjects(options.model));
   ThreadPool pool = ThreadPool::OfThisMachine(options.model.threads);
   ScratchArena scratch(CpuDevice());
   ExecutionContext context = {.pool = pool, .scratch = scratch};

@@ -10,6 +10,7 @@
 #include "base/log.h"
 #include "engine/api/sampling_params.h"
 #include "engine/model/cache_budget.h"
+#include "engine/packing/weight_packing.h"
 #include "server/config/server_config.h"
 
 namespace hadal {
@@ -19,9 +20,10 @@ enum class OutputFormat : int8_t { kText, kJson };
 
 /// Flags of every command that runs a model.
 struct ModelOptions {
-  std::string model{kDemoModel};    // checkpoint folder
-  int32_t threads = 0;              // 0: one for each usable core
-  std::string kernels = "auto";     // kernel_registry.h
+  std::string model{kDemoModel};  // checkpoint folder
+  int32_t threads = 0;            // 0: one for each usable core
+  std::string kernels = "auto";   // kernel_registry.h
+  WeightPacking weights = WeightPacking::kNative;
   DType cache_dtype = DType::kF32;  // exact: one sequence needs little memory
   LogLevel log_level = LogLevel::kWarning;
 };
@@ -105,6 +107,13 @@ struct DoctorOptions {
   OutputFormat format = OutputFormat::kText;
 };
 
+struct QuantizeOptions {
+  ModelOptions model;      // its weights are not native
+  std::string text_file;   // at most one of text_file and chats_file: what quality is measured on;
+  std::string chats_file;  // with neither, the demo model's chats, or nothing for another model
+  OutputFormat format = OutputFormat::kText;
+};
+
 using Command = std::variant<GenerateOptions,
                              InspectOptions,
                              TokenizeOptions,
@@ -112,6 +121,7 @@ using Command = std::variant<GenerateOptions,
                              ScoreOptions,
                              BenchOptions,
                              DoctorOptions,
+                             QuantizeOptions,
                              ServeOptions>;
 
 }  // namespace hadal

@@ -24,6 +24,17 @@ const std::map<std::string, DType>& CacheDTypes() {
   return kNames;
 }
 
+const std::map<std::string, WeightPacking>& Packings() {
+  static const std::map<std::string, WeightPacking> kNames = [] {
+    std::map<std::string, WeightPacking> names;
+    for (const WeightPacking packing : kWeightPackings) {
+      names.emplace(NameOf(packing), packing);
+    }
+    return names;
+  }();
+  return kNames;
+}
+
 // A number within bounds. CLI::Range would let NaN pass.
 CLI::Validator NumberIn(double min, double max) {
   const std::string range = absl::StrFormat("[%g, %g]", min, max);
@@ -54,7 +65,18 @@ void AddCacheDTypeFlag(CLI::App& app, const std::string& by_default, CacheDType&
       ->type_name("TYPE");
 }
 
+CLI::Option* AddWeightsFlag(CLI::App& app, WeightPacking& weights) {
+  return app
+      .add_option("--weights",
+                  weights,
+                  "Format of large matrices: as published, or packed at the first start, for all "
+                  "later ones; by default native")
+      ->transform(CLI::CheckedTransformer(Packings()).description("{native,int8,int4}"))
+      ->type_name("FORMAT");
+}
+
 void AddEngineFlags(CLI::App& app, ModelOptions& options) {
+  AddWeightsFlag(app, options.weights);
   app.add_option("--threads", options.threads, "Kernel threads; 0: one for each usable core")
       ->check(CLI::Range(0, 4096))
       ->capture_default_str();
@@ -356,6 +378,28 @@ void AddDoctor(CLI::App& app, DoctorOptions& options) {
   AddJsonFlag(app, options.format);
 }
 
+void AddQuantize(CLI::App& app, QuantizeOptions& options) {
+  AddModelFlags(app, options.model);
+  app.get_option("--weights")
+      ->description("Format of large matrices; the rest stays as it is")
+      ->required()
+      ->check([](const std::string& text) {
+        return text == NameOf(WeightPacking::kNative) ? "native weights need no packing" : "";
+      });
+  CLI::Option_group* source = app.add_option_group("input");
+  source->add_option("--file", options.text_file, "Measure the loss of quality on this UTF-8 text")
+      ->type_name("TEXT_FILE");
+  source
+      ->add_option(
+          "--chats",
+          options.chats_file,
+          "Or on answers of the model, as published, to these chat requests: a JSON array; "
+          "the demo model has its own")
+      ->type_name("JSON_FILE");
+  source->require_option(0, 1);
+  AddJsonFlag(app, options.format);
+}
+
 // Adds a subcommand that, when chosen, puts its options into `chosen`.
 template <typename Options>
 void AddCommand(CLI::App& app,
@@ -385,6 +429,7 @@ std::variant<Command, ExitCode> ParseArguments(std::span<char* const> arguments)
     AddCommand(app, "detokenize", "Show the text of tokens", &AddDetokenize, chosen);
     AddCommand(app, "score", "Log-probability of every token of a text", &AddScore, chosen);
     AddCommand(app, "bench", "Measure throughput and latency under load", &AddBench, chosen);
+    AddCommand(app, "quantize", "Pack weights ahead of time", &AddQuantize, chosen);
     AddCommand(app, "doctor", "Test all kernels on this machine", &AddDoctor, chosen);
     AddServe(app, serve);
     try {

@@ -80,6 +80,7 @@ constexpr ChoiceField Choice(std::span<const std::string_view> choices) {
 
 constexpr std::array<std::string_view, 10> kDraftTokens = {
     "auto", "0", "1", "2", "3", "4", "5", "6", "7", "8"};
+constexpr std::array<std::string_view, 3> kWeights = {"native", "int8", "int4"};
 constexpr std::array<std::string_view, 3> kCacheDTypes = {"auto", "bf16", "f32"};
 constexpr std::array<std::string_view, 2> kCacheSharing = {"tenant", "all"};
 
@@ -157,6 +158,13 @@ constexpr std::array kKeys = {
               "NAMES",
               "Back end, and single ops replaced: cpu-avx2,mla_attention=reference",
               Text<&C::model, &C::Model::kernels>(&CheckNotEmpty)},
+    ConfigKey{"model",
+              "weights",
+              "--weights",
+              "FORMAT",
+              "Format of large matrices: native (as published), int8 or int4, packed at the first "
+              "start",
+              Choice<&C::model, &C::Model::weights>(kWeights)},
     ConfigKey{"model",
               "cache_dtype",
               "--cache-dtype",

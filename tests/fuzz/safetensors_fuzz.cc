@@ -11,13 +11,13 @@ namespace hadal {
 namespace {
 
 void CheckHeader(std::span<const std::byte> file_prefix, uint64_t file_size) {
-  const auto entries = ParseSafetensorsHeader(file_prefix, file_size);
-  if (!entries.ok() || entries->empty()) {
+  const auto header = ParseSafetensorsHeader(file_prefix, file_size);
+  if (!header.ok() || header->tensors.empty()) {
     return;
   }
-  uint64_t covered = entries->front().begin;
+  uint64_t covered = header->tensors.front().begin;
   CHECK_LE(covered, file_prefix.size());
-  for (const TensorEntry& entry : *entries) {
+  for (const TensorEntry& entry : header->tensors) {
     CHECK_EQ(entry.begin, covered);
     CHECK_GE(entry.end, entry.begin);
     auto num_bytes = static_cast<uint64_t>(SizeOf(entry.dtype));

@@ -37,22 +37,32 @@ std::vector<std::string> Golden::Names() {
 }
 
 Golden Golden::Load(const std::string& name) {
+  return LoadPacked(name, WeightPacking::kNative);
+}
+
+Golden Golden::LoadPacked(const std::string& name, WeightPacking packing) {
   const std::string dir = std::string(HADAL_SOURCE_DIR) + "/tests/golden/" + name;
-  Golden golden = Open(dir);
+  Golden golden = Open(dir, packing);
   golden.outputs_ = std::make_unique<SafetensorsFile>(
       ValueOrDie(SafetensorsFile::Open(dir + "/golden.safetensors")));
   return golden;
 }
 
 Golden Golden::Demo() {
-  return Open(std::string(HADAL_SOURCE_DIR) + "/models/demo");
+  return Open(std::string(HADAL_SOURCE_DIR) + "/models/demo", WeightPacking::kNative);
 }
 
-Golden Golden::Open(const std::string& dir) {
+Golden Golden::Open(const std::string& dir, WeightPacking packing) {
   Golden golden;
+  ThreadPool pool(2);
   golden.checkpoint_ = std::make_unique<Checkpoint>(ValueOrDie(Checkpoint::Open(dir)));
-  golden.weights_ = std::make_unique<Weights>(ValueOrDie(Weights::Load(
-      *golden.checkpoint_, Weights::ReadAhead::kNone, [](int64_t /*done*/, int64_t /*total*/) {})));
+  golden.weights_ = std::make_unique<Weights>(
+      ValueOrDie(Weights::Load({.checkpoint = *golden.checkpoint_,
+                                .packing = packing,
+                                .packed_folder = "",
+                                .read_ahead = Weights::ReadAhead::kNone,
+                                .pool = pool,
+                                .progress = [](int64_t /*done*/, int64_t /*total*/) {}})));
   return golden;
 }
 

@@ -17,6 +17,9 @@ class Golden {
  public:
   static Golden Load(const std::string& name);
 
+  /// The same with its weights packed, in memory alone.
+  static Golden LoadPacked(const std::string& name, WeightPacking packing);
+
   /// The demo model (models/demo), of which there are no outputs.
   static Golden Demo();
 
@@ -37,7 +40,7 @@ class Golden {
   [[nodiscard]] bool Has(const std::string& tensor) const;
 
  private:
-  static Golden Open(const std::string& dir);
+  static Golden Open(const std::string& dir, WeightPacking packing);
   [[nodiscard]] const TensorInfo& Find(const std::string& tensor) const;
   void Poison(WeightMatrix& table, TokenId token);
 

@@ -5,6 +5,7 @@
 #include "base/mapped_file.h"
 
 extern "C" {
+extern const std::byte hadal_demo_chats_begin[], hadal_demo_chats_end[];
 extern const std::byte hadal_demo_config_begin[], hadal_demo_config_end[];
 extern const std::byte hadal_demo_generation_config_begin[], hadal_demo_generation_config_end[];
 extern const std::byte hadal_demo_model_begin[], hadal_demo_model_end[];
@@ -16,6 +17,7 @@ namespace hadal {
 
 std::span<const BuiltinFile> BuiltinFiles() {
   static const std::array kFiles = {
+      BuiltinFile{"builtin:demo/chats.json", {hadal_demo_chats_begin, hadal_demo_chats_end}},
       BuiltinFile{"builtin:demo/config.json", {hadal_demo_config_begin, hadal_demo_config_end}},
       BuiltinFile{"builtin:demo/generation_config.json",
                   {hadal_demo_generation_config_begin, hadal_demo_generation_config_end}},

@@ -10,6 +10,7 @@
 .endm
 
   .section .rodata.builtin, "a"
+  file hadal_demo_chats, "chats.json"
   file hadal_demo_config, "config.json"
   file hadal_demo_generation_config, "generation_config.json"
   file hadal_demo_model, "model.safetensors"

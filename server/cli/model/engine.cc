@@ -4,6 +4,7 @@
 #include <optional>
 #include <utility>
 
+#include "base/check.h"
 #include "base/log.h"
 #include "engine/checkpoint/model_summary.h"
 #include "engine/model/cache_budget.h"
@@ -14,10 +15,20 @@
 namespace hadal {
 namespace {
 
+WeightPacking WeightsOf(const ServerConfig& config) {
+  for (const WeightPacking packing : kWeightPackings) {
+    if (config.model.weights == NameOf(packing)) {
+      return packing;
+    }
+  }
+  CHECK(false);  // the configuration is valid
+}
+
 ModelOptions ModelOptionsOf(const ServerConfig& config) {
   return {.model = config.model.path,
           .threads = config.model.threads,
           .kernels = config.model.kernels,
+          .weights = WeightsOf(config),
           .log_level = config.operations.log_level};
 }
 
@@ -43,7 +54,7 @@ absl::StatusOr<int64_t> ChooseNumBlocks(const ServerConfig& config,
                          .dtype = cache_dtype,
                          .memory = memory,
                          .available_bytes = available_bytes,
-                         .weight_bytes = loaded.checkpoint().total_bytes(),
+                         .weight_bytes = loaded.weights().mapped_bytes(),
                          .max_running_sequences = config.scheduling.max_running_sequences,
                          .max_sequence_tokens = max_sequence_tokens});
 }

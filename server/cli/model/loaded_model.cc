@@ -7,6 +7,7 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "base/mapped_file.h"
 #include "engine/checkpoint/model_summary.h"
 #include "kernels/kernel_registry.h"
 #include "server/cli/exit_code.h"
@@ -30,6 +31,18 @@ Weights::ReadAhead ChooseReadAhead(int64_t weight_bytes) {
           weight_bytes,
           *available_bytes));
   return Weights::ReadAhead::kNone;
+}
+
+// Packed weights are kept beside the checkpoint.
+std::string PackedFolder(const Checkpoint& checkpoint, WeightPacking packing) {
+  if (!checkpoint.dir().starts_with(kBuiltinPrefix)) {
+    return checkpoint.dir();
+  }
+  if (packing != WeightPacking::kNative) {
+    Log(LogLevel::kWarning,
+        checkpoint.dir() + " is built in: its packed weights are made again at each start");
+  }
+  return "";
 }
 
 }  // namespace
@@ -68,19 +81,25 @@ absl::StatusOr<std::unique_ptr<LoadedModel>> LoadedModel::Load(const ModelOption
   const TimePoint start = clock.Now();
   std::unique_ptr<LoadedModel> loaded(new LoadedModel(options, std::move(checkpoint)));
   loaded->kernels_ = kernels;
-  ASSIGN_OR_RETURN(
-      loaded->weights_,
-      Weights::Load(
-          loaded->checkpoint_, ChooseReadAhead(loaded->checkpoint_.total_bytes()), progress));
+  const int64_t weight_bytes = Weights::SizeBytes(loaded->checkpoint_, options.weights);
+  ASSIGN_OR_RETURN(loaded->weights_,
+                   CheckpointFault(Weights::Load(
+                       {.checkpoint = loaded->checkpoint_,
+                        .packing = options.weights,
+                        .packed_folder = PackedFolder(loaded->checkpoint_, options.weights),
+                        .read_ahead = ChooseReadAhead(weight_bytes),
+                        .pool = loaded->pool_,
+                        .progress = progress})));
   loaded->model_.emplace(Model::Args{.config = loaded->config(),
                                      .weights = *loaded->weights_,
                                      .kernels = loaded->kernels_,
                                      .mla_form = MlaForm::kAbsorbed});
   const std::chrono::duration<double> seconds = clock.Now() - start;
   Log(LogLevel::kInfo,
-      absl::StrFormat("loaded %s: %d bytes in %.2f s, %d threads",
+      absl::StrFormat("loaded %s: %d bytes, weights %s, in %.2f s, %d threads",
                       loaded->checkpoint_.dir(),
-                      loaded->checkpoint_.total_bytes(),
+                      weight_bytes,
+                      NameOf(options.weights),
                       seconds.count(),
                       loaded->pool_.num_threads()));
   Log(LogLevel::kInfo, "kernels: " + Describe(kernels));

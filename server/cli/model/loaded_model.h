@@ -41,6 +41,7 @@ class LoadedModel {
 
   [[nodiscard]] const ModelConfig& config() const { return checkpoint_.config(); }
   [[nodiscard]] const Checkpoint& checkpoint() const { return checkpoint_; }
+  [[nodiscard]] const Weights& weights() const { return *weights_; }
   [[nodiscard]] const Model& model() const { return *model_; }
   [[nodiscard]] ExecutionContext& context() { return context_; }
   [[nodiscard]] ThreadPool& pool() { return pool_; }

@@ -14,7 +14,9 @@ using testing::ElementsAre;
 using testing::HasSubstr;
 
 absl::StatusOr<std::vector<TensorEntry>> Parse(const std::string& bytes) {
-  return ParseSafetensorsHeader(std::as_bytes(std::span(bytes)), bytes.size());
+  ASSIGN_OR_RETURN(SafetensorsHeader header,
+                   ParseSafetensorsHeader(std::as_bytes(std::span(bytes)), bytes.size()));
+  return std::move(header.tensors);
 }
 
 TEST(SafetensorsFileTest, ListsTensorsInTheOrderOfTheirData) {
@@ -52,10 +54,10 @@ TEST(SafetensorsFileTest, ReadsOnlyTheHeaderOfThePrefix) {
 }
 
 TEST(SafetensorsFileTest, OpensAFileAndExposesItsBytesWhereverItMoves) {
-  const std::string folder = WriteFolder(
-      {{"x.safetensors",
-        SafetensorsBytes(R"({"a": {"dtype": "U8", "shape": [3], "data_offsets": [0, 3]}})",
-                         "abc")}});
+  const std::string folder = WriteFolder({{"x.safetensors",
+                                           SafetensorsBytes(R"({"__metadata__": {"format": "pt"},
+                             "a": {"dtype": "U8", "shape": [3], "data_offsets": [0, 3]}})",
+                                                            "abc")}});
   auto opened = SafetensorsFile::Open(folder + "/x.safetensors");
   ASSERT_TRUE(opened.ok()) << opened.status();
   const SafetensorsFile file = *std::move(opened);
@@ -63,6 +65,7 @@ TEST(SafetensorsFileTest, OpensAFileAndExposesItsBytesWhereverItMoves) {
   EXPECT_EQ(file.tensors[0].file, folder + "/x.safetensors");
   ASSERT_EQ(file.tensors[0].data.size(), 3U);
   EXPECT_EQ(std::memcmp(file.tensors[0].data.data(), "abc", 3), 0);
+  EXPECT_THAT(file.metadata, ElementsAre(testing::Pair("format", "pt")));
 }
 
 TEST(SafetensorsFileTest, ErrorsNameTheFile) {

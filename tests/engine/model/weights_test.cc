@@ -11,6 +11,16 @@ namespace {
 
 void Ignore(int64_t /*done*/, int64_t /*total*/) {}
 
+absl::StatusOr<Weights> Load(const Checkpoint& checkpoint, Weights::Progress progress) {
+  ThreadPool pool(2);
+  return Weights::Load({.checkpoint = checkpoint,
+                        .packing = WeightPacking::kNative,
+                        .packed_folder = "",
+                        .read_ahead = Weights::ReadAhead::kAll,
+                        .pool = pool,
+                        .progress = progress});
+}
+
 absl::StatusOr<Checkpoint> Open(const TestCheckpoint& checkpoint) {
   return Checkpoint::Open(WriteFolder(ToFiles(checkpoint)));
 }
@@ -18,7 +28,7 @@ absl::StatusOr<Checkpoint> Open(const TestCheckpoint& checkpoint) {
 TEST(WeightsTest, HasEveryPartOfTheConfig) {
   const auto checkpoint = Open(MakeTestCheckpoint(TinyConfig()));
   ASSERT_TRUE(checkpoint.ok()) << checkpoint.status();
-  const auto weights = Weights::Load(*checkpoint, Weights::ReadAhead::kAll, Ignore);
+  const auto weights = Load(*checkpoint, Ignore);
   ASSERT_TRUE(weights.ok()) << weights.status();
   const ModelConfig& config = checkpoint->config();
   ASSERT_EQ(std::ssize(weights->layers), config.num_hidden_layers);
@@ -37,12 +47,11 @@ TEST(WeightsTest, ProgressRisesToTheWhole) {
   const auto checkpoint = Open(MakeTestCheckpoint(TinyConfig()));
   ASSERT_TRUE(checkpoint.ok());
   int64_t last = 0;
-  const auto weights =
-      Weights::Load(*checkpoint, Weights::ReadAhead::kAll, [&](int64_t done, int64_t total) {
-        EXPECT_GT(done, last);
-        EXPECT_EQ(total, checkpoint->total_bytes());
-        last = done;
-      });
+  const auto weights = Load(*checkpoint, [&](int64_t done, int64_t total) {
+    EXPECT_GT(done, last);
+    EXPECT_EQ(total, checkpoint->total_bytes());
+    last = done;
+  });
   EXPECT_TRUE(weights.ok());
   EXPECT_EQ(last, checkpoint->total_bytes());
 }
@@ -54,7 +63,7 @@ TEST(WeightsTest, TiedEmbeddingsServeAsHead) {
   files.Remove("lm_head.weight");
   const auto checkpoint = Open(files);
   ASSERT_TRUE(checkpoint.ok()) << checkpoint.status();
-  const auto weights = Weights::Load(*checkpoint, Weights::ReadAhead::kAll, Ignore);
+  const auto weights = Load(*checkpoint, Ignore);
   ASSERT_TRUE(weights.ok());
   EXPECT_EQ(weights->lm_head.payload, weights->embed_tokens.payload);
 }
@@ -72,7 +81,7 @@ TEST(WeightsTest, EveryMatrixAndScaleIsAligned) {
         is_aligned(tensor.data.data(), static_cast<uintptr_t>(SizeOf(tensor.dtype))) ? 0 : 1;
   }
   EXPECT_GT(num_unaligned, 0) << "the writer no longer makes the case that this test is for";
-  const auto weights = Weights::Load(*checkpoint, Weights::ReadAhead::kAll, Ignore);
+  const auto weights = Load(*checkpoint, Ignore);
   ASSERT_TRUE(weights.ok());
   const auto expect_aligned = [&](const WeightMatrix& matrix) {
     const bool is_fp8 = matrix.format == WeightFormat::kFp8Block;
