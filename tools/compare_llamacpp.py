@@ -11,7 +11,8 @@ Markdown goes to stdout, each run to stderr. Needs tools/requirements-peers.txt.
   compare_llamacpp.py --shape v2-lite --layers 14 --weights int4 --tests decode,prefill
 
 Prompts and answers are random tokens. Hadal's times hold its scheduler and sampling, which the
-peer's tools leave out.
+peer's tools leave out. The machine should be idle: beside other work llama.cpp's threads, which
+wait for each other at every operation, fall to a few per cent of their speed.
 """
 
 from __future__ import annotations
@@ -73,6 +74,7 @@ class Models:
         type_name, bytes_each = PEER_TYPES[weights]
         path = self.checkpoint.with_name(f"{self.name}-{type_name}.gguf")
         if not path.exists():
+            self.make_checkpoint()
             weight_bytes = sum(file.stat().st_size for file in self.checkpoint.iterdir())
             self._check_space(weight_bytes / 2 * bytes_each)
             partial = path.with_suffix(".partial")
@@ -98,6 +100,7 @@ def log(text: str) -> None:
 def make_engines(args: argparse.Namespace, models: Models) -> list[Engine]:
     engines: list[Engine] = []
     if args.only != "peer":
+        models.make_checkpoint()
         flags = [] if args.weights == "bf16" else ["--weights", args.weights]
         engines.append(Hadal(args.hadal, models.checkpoint, args.threads, flags))
     if args.only != "hadal":
@@ -128,9 +131,7 @@ def compare(args: argparse.Namespace) -> str:
     """Makes the measurements; returns the report."""
     workloads = [workload for test in args.tests for workload in WORKLOADS[test]]
     models = Models(args.folder, args.shape, args.layers)
-    models.make_checkpoint()
     engines = make_engines(args, models)
-    load_before = os.getloadavg()[0]
     comparison = Comparison(engines, workloads)
     limits = machine_limits(args.threads)
     for repetition in range(args.repetitions):
@@ -138,8 +139,8 @@ def compare(args: argparse.Namespace) -> str:
     header = [
         f"Model: {models.describe()}; weights {args.weights}, the peer's"
         f" {PEER_TYPES[args.weights][0]}. {args.threads} threads of {processor()}."
-        f" Medians of {args.repetitions} [least, greatest]; load average of the machine"
-        f" {load_before:.1f} before and {os.getloadavg()[0]:.1f} after.",
+        f" Medians of {args.repetitions} [least, greatest]; something waited for a CPU during"
+        f" {comparison.contention()} of a run's time.",
         *(f"{engine.title}: {engine.describe()}." for engine in engines),
     ]
     if limits is not None:

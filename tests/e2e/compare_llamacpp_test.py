@@ -62,6 +62,7 @@ def test_medians_spread_and_ratio(tmp_path, peer):
     assert float(ratio) == pytest.approx(median(hadal) / 2, rel=0.01, abs=0.02)
     assert "llama-bench abc (build 7)" in result.stdout
     assert "3 layers" in result.stdout
+    assert re.search(r"waited for a CPU during \d+% to \d+%", result.stdout)
     assert out.read_text() == result.stdout
     calls = (peer / "calls").read_text().splitlines()
     assert len(calls) == 3
