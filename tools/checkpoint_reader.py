@@ -12,16 +12,23 @@ from float_formats import decode_bf16, decode_e4m3
 from safetensors_file import map_file
 
 
+def weight_files(folder: Path) -> list[Path]:
+    """The checkpoint's files: those that the index names, or model.safetensors."""
+    index = folder / "model.safetensors.index.json"
+    if not index.exists():
+        return [folder / "model.safetensors"]
+    names = json.loads(index.read_text())["weight_map"].values()
+    return [folder / name for name in sorted(set(names))]
+
+
 class CheckpointReader:
     """A folder of config.json and safetensors files in bf16, f16, f32 or block-scaled fp8."""
 
     def __init__(self, folder: Path) -> None:
         self.config: dict[str, Any] = json.loads((folder / "config.json").read_text())
         self._tensors: dict[str, tuple[str, np.ndarray]] = {}
-        for path in sorted(folder.glob("*.safetensors")):
+        for path in weight_files(folder):
             self._tensors.update(map_file(path))
-        if not self._tensors:
-            raise FileNotFoundError(f"{folder}: no safetensors files")
 
     def rows(self, name: str, begin: int = 0, end: int | None = None) -> np.ndarray:
         """The tensor's values, or those of its rows from `begin` to before `end`."""

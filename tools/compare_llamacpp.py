@@ -59,10 +59,7 @@ class Models:
     def make_checkpoint(self) -> None:
         if self.checkpoint.exists():
             return
-        config = dict(self._config)
-        if self._layers is not None:
-            config["num_hidden_layers"] = self._layers
-        self._check_space(sum(count_parameters(config)) * 2)
+        self._check_space(2)
         partial = self.checkpoint.with_name(self.name + ".partial")
         settings = [] if self._layers is None else ["--set", f"num_hidden_layers={self._layers}"]
         log(f"making {self.checkpoint}")
@@ -75,15 +72,19 @@ class Models:
         path = self.checkpoint.with_name(f"{self.name}-{type_name}.gguf")
         if not path.exists():
             self.make_checkpoint()
-            weight_bytes = sum(file.stat().st_size for file in self.checkpoint.iterdir())
-            self._check_space(weight_bytes / 2 * bytes_each)
+            self._check_space(bytes_each)
             partial = path.with_suffix(".partial")
             log(f"making {path}")
             export(self.checkpoint, type_name, partial)
             partial.rename(path)
         return path
 
-    def _check_space(self, num_bytes: float) -> None:
+    def _check_space(self, bytes_each: float) -> None:
+        """Refuses to write parameters of so many bytes to a disk without room for them."""
+        config = dict(self._config)
+        if self._layers is not None:
+            config["num_hidden_layers"] = self._layers
+        num_bytes = sum(count_parameters(config)) * bytes_each
         self.checkpoint.parent.mkdir(parents=True, exist_ok=True)
         free = shutil.disk_usage(self.checkpoint.parent).free
         if num_bytes > free:

@@ -130,6 +130,16 @@ def test_block_fp8_is_scaled_back(tmp_path):
             np.testing.assert_allclose(got, factor * want, rtol=0.08, atol=np.abs(want).max() / 50)
 
 
+def test_shards_are_read_and_other_files_are_not(tmp_path):
+    whole = make(tmp_path / "whole", "tiny-v2-lite", "--dtype", "f32")
+    shards = make(tmp_path / "shards", "tiny-v2-lite", "--dtype", "f32", "--shards", "3")
+    (shards / "packed.safetensors").write_bytes(b"not of the checkpoint")
+    in_one, in_many = export(whole, "f32"), export(shards, "f32")
+    assert [tensor.name for tensor in in_one.tensors] == [tensor.name for tensor in in_many.tensors]
+    for one, many in zip(in_one.tensors, in_many.tensors, strict=True):
+        np.testing.assert_array_equal(one.data, many.data)
+
+
 def test_metadata_say_the_configuration(tmp_path):
     model = make(tmp_path / "v3", "tiny-v3", q_lora_rank=192)
     reader = export(model, "bf16")
