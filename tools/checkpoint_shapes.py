@@ -303,7 +303,7 @@ SHAPES: dict[str, Config] = {
         rope_scaling=_yarn(32.0, 32, 1.0, beta_fast=1.0),
         vocab_size=248,
     ),
-    "S": _S,
+    "s": _S,
     "v2-lite": _V2_LITE,
     "v2": _V2,
     "v3": _V3,

@@ -79,18 +79,29 @@ def write_arrays(path: Path, arrays: dict[str, np.ndarray]) -> None:
     )
 
 
-def read_file(path: Path) -> dict[str, tuple[str, np.ndarray]]:
-    """All tensors of a file: name -> (dtype, values; bit patterns for BF16 and F8_E4M3)."""
-    data = path.read_bytes()
-    (header_size,) = struct.unpack_from("<Q", data)
-    header = json.loads(data[8 : 8 + header_size])
+def _parse_header(data: np.ndarray) -> tuple[int, dict[str, Any]]:
+    """Of a file's bytes: where the tensors begin, and the header without its metadata."""
+    begin = 8 + int.from_bytes(data[:8].tobytes(), "little")
+    header = json.loads(data[8:begin].tobytes())
     header.pop("__metadata__", None)
+    return begin, header
+
+
+def map_file(path: Path) -> dict[str, tuple[str, np.ndarray]]:
+    """As read_file, but values are read from the file when they are used: it must not change."""
+    data = np.memmap(path, np.uint8, mode="r")
+    start, header = _parse_header(data)
     tensors = {}
     for name, info in header.items():
-        begin, end = (8 + header_size + offset for offset in info["data_offsets"])
-        values = np.frombuffer(data[begin:end], _NUMPY_TYPES[info["dtype"]])
+        begin, end = (start + offset for offset in info["data_offsets"])
+        values = data[begin:end].view(_NUMPY_TYPES[info["dtype"]])
         tensors[name] = (info["dtype"], values.reshape(info["shape"]))
     return tensors
+
+
+def read_file(path: Path) -> dict[str, tuple[str, np.ndarray]]:
+    """All tensors of a file: name -> (dtype, values; bit patterns for BF16 and F8_E4M3)."""
+    return {name: (dtype, np.array(values)) for name, (dtype, values) in map_file(path).items()}
 
 
 def _split(entries: list[Entry], num_shards: int) -> list[list[Entry]]:

@@ -65,6 +65,15 @@ boost::json::value ToJson(const Distribution& distribution) {
           {"max", distribution.max}};
 }
 
+boost::json::value ToJson(const WidestDecode& decode) {
+  if (decode.num_steps == 0) {
+    return nullptr;
+  }
+  return {{"num_sequences", decode.num_sequences},
+          {"num_steps", decode.num_steps},
+          {"tokens_per_second", decode.TokensPerSecond()}};
+}
+
 // By place, as far as anything was drafted.
 using DraftCounts = std::array<int64_t, kMaxDraftTokens>;
 boost::json::array ToJson(const DraftCounts& drafted, const DraftCounts& accepted) {
@@ -114,6 +123,15 @@ void AppendSteps(const StepTotals& steps, std::string& text) {
                         steps.num_steps,
                         Ratio(static_cast<double>(steps.num_tokens), num_steps),
                         Ratio(static_cast<double>(steps.num_sequences), num_steps));
+  const WidestDecode& decode = steps.widest_decode;
+  if (decode.num_steps > 0) {
+    absl::StrAppendFormat(&text,
+                          "%-22s%d of %d sequences, a token each: %.1f tokens/s\n",
+                          "widest decode steps",
+                          decode.num_steps,
+                          decode.num_sequences,
+                          decode.TokensPerSecond());
+  }
   absl::StrAppendFormat(&text, "\n%-22s%11s%11s\n", "time of a step in us", "mean", "share");
   for (const StepPart& part : StepParts(steps)) {
     absl::StrAppendFormat(
@@ -122,6 +140,23 @@ void AppendSteps(const StepTotals& steps, std::string& text) {
 }
 
 }  // namespace
+
+void WidestDecode::Add(const StepReport& step) {
+  const bool one_token_each = step.num_tokens == step.num_sequences;
+  if (!one_token_each || step.num_sequences < std::max<int64_t>(num_sequences, 1) || step.failed) {
+    return;
+  }
+  if (step.num_sequences > num_sequences) {
+    *this = {.num_sequences = step.num_sequences};
+  }
+  ++num_steps;
+  total += step.step_time;
+}
+
+double WidestDecode::TokensPerSecond() const {
+  return Ratio(static_cast<double>(num_sequences * num_steps),
+               std::chrono::duration<double>(total).count());
+}
 
 void StepTotals::Add(const StepReport& step) {
   ++num_steps;
@@ -136,6 +171,7 @@ void StepTotals::Add(const StepReport& step) {
   accepted = step.counts.total_accepted;
   apply += step.apply_time;
   total += step.step_time;
+  widest_decode.Add(step);
 }
 
 Distribution Distribute(std::vector<double> numbers) {
@@ -225,6 +261,7 @@ boost::json::object ToJson(const BenchReport& report) {
       {"num_steps", report.steps.num_steps},
       {"mean_step_tokens", Ratio(static_cast<double>(report.steps.num_tokens), num_steps)},
       {"mean_step_sequences", Ratio(static_cast<double>(report.steps.num_sequences), num_steps)},
+      {"widest_decode", ToJson(report.steps.widest_decode)},
       {"step_time_us", std::move(step_time_us)},
       {"step_time_share", std::move(step_time_share)},
       {"configuration", report.configuration}};

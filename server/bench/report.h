@@ -31,6 +31,17 @@ struct RequestRecord {
   }
 };
 
+/// Sums over the steps that gave one token to each of their sequences: among these, over those of
+/// the most sequences. So prompts of a load that all start at once do not count.
+struct WidestDecode {
+  int64_t num_sequences = 0;  // of each such step
+  int64_t num_steps = 0;
+  Duration total{};
+
+  void Add(const StepReport& step);
+  [[nodiscard]] double TokensPerSecond() const;
+};
+
 /// Sums over steps.
 struct StepTotals {
   int64_t num_steps = 0;
@@ -45,6 +56,7 @@ struct StepTotals {
   Duration draft{};
   Duration apply{};
   Duration total{};
+  WidestDecode widest_decode;
 
   void Add(const StepReport& step);
 };

@@ -133,6 +133,49 @@ TEST(BenchReportTest, JsonHasTheNumbers) {
   EXPECT_EQ(json.at("configuration").at("seed").as_int64(), 1);
 }
 
+TEST(WidestDecodeTest, CountsStepsOfOneTokenForEachOfTheMostSequences) {
+  const auto step = [](int64_t num_tokens, int64_t num_sequences, int64_t time_us) {
+    StepReport report;
+    report.num_tokens = num_tokens;
+    report.num_sequences = num_sequences;
+    report.step_time = microseconds(time_us);
+    return report;
+  };
+  WidestDecode decode;
+  decode.Add(step(0, 0, 50'000));     // nothing ran
+  decode.Add(step(300, 3, 900'000));  // prompts
+  EXPECT_EQ(decode.num_steps, 0);
+  EXPECT_EQ(decode.TokensPerSecond(), 0);
+  decode.Add(step(2, 2, 10'000));
+  decode.Add(step(4, 4, 30'000));
+  decode.Add(step(5, 4, 70'000));  // a draft beside them
+  decode.Add(step(4, 4, 50'000));
+  decode.Add(step(3, 3, 1000));  // one has ended
+  StepReport failed = step(4, 4, 1);
+  failed.failed = true;
+  decode.Add(failed);
+  EXPECT_EQ(decode.num_sequences, 4);
+  EXPECT_EQ(decode.num_steps, 2);
+  EXPECT_DOUBLE_EQ(decode.TokensPerSecond(), 100);
+}
+
+TEST(BenchReportTest, TheWidestDecodeStepsAreReported) {
+  StepTotals steps;
+  const BenchReport without = MakeBenchReport(SomeRecords(1), steps, At(0));
+  EXPECT_TRUE(ToJson(without).at("widest_decode").is_null());
+  EXPECT_THAT(Describe(without), testing::Not(HasSubstr("widest")));
+  StepReport step;
+  step.num_tokens = step.num_sequences = 8;
+  step.step_time = milliseconds(20);
+  steps.Add(step);
+  const BenchReport with = MakeBenchReport(SomeRecords(1), steps, At(0));
+  const boost::json::value json = ToJson(with).at("widest_decode");
+  EXPECT_EQ(json.at("num_sequences").as_int64(), 8);
+  EXPECT_EQ(json.at("num_steps").as_int64(), 1);
+  EXPECT_DOUBLE_EQ(json.at("tokens_per_second").as_double(), 400);
+  EXPECT_THAT(Describe(with), HasSubstr("1 of 8 sequences, a token each: 400.0 tokens/s"));
+}
+
 TEST(BenchReportTest, StatisticsOfNothingAreNullAndDashes) {
   std::vector<RequestRecord> records = SomeRecords(1);
   records[0].tokens.resize(1);  // no gap between tokens
