@@ -28,9 +28,11 @@ class WeightLoader {
       weights_.layers.push_back(std::move(layer));
     }
     ASSIGN_OR_RETURN(weights_.norm, Vector("model.norm.weight"));
-    const bool is_tied = config_.tie_word_embeddings && !weights_.packed_.has_value();
-    ASSIGN_OR_RETURN(weights_.lm_head,
-                     Matrix(is_tied ? "model.embed_tokens.weight" : "lm_head.weight"));
+    if (config_.tie_word_embeddings && !weights_.packed_.has_value()) {
+      weights_.lm_head = weights_.embed_tokens;
+    } else {
+      ASSIGN_OR_RETURN(weights_.lm_head, Matrix("lm_head.weight"));
+    }
     for (int64_t i = 0; i < config_.num_nextn_predict_layers; ++i) {
       ASSIGN_OR_RETURN(MtpWeights mtp, Mtp(config_.num_hidden_layers + i));
       weights_.mtp.push_back(std::move(mtp));

@@ -32,7 +32,7 @@ std::string Describe(const MappedFile& file) {
                                      Checksum(HeaderOf(bytes)));
   const size_t sample_bytes = std::min(kSampleBytes, bytes.size());
   for (size_t i = 1; i <= kSamples; ++i) {
-    const size_t begin = (bytes.size() - sample_bytes) / kSamples * i;
+    const size_t begin = (bytes.size() - sample_bytes) * i / kSamples;
     text += absl::StrFormat(" %016x", Checksum(bytes.subspan(begin, sample_bytes)));
   }
   return text + "\n";

@@ -6,42 +6,38 @@
 #include <limits>
 
 #include "base/dtype.h"
+#include "kernels/quantization/lanes.h"
 
 namespace hadal {
 namespace {
 
 constexpr int32_t kMostMultiplier = 15;
-constexpr size_t kLanes = 8;  // sums that the compiler keeps in vectors
-
+using lanes::Broadcast;
+using lanes::Floats;
+using lanes::Load;
 using Subgroup = std::array<float, kSubgroupCols>;
 using Subgroups = std::array<Subgroup, kSubgroups>;
 
-// Nearest integer, ties to even, for small numbers: adding this leaves no bits for a fraction.
-float Nearest(float x) {
-  constexpr float kShift = 12582912;  // 1.5 * 2^23
-  return (x + kShift) - kShift;
-}
-
-float ValueOf(float x, float inverse_step) {
-  return Nearest(std::min(std::max(x * inverse_step, -8.0F), 7.0F));
-}
-
-float Sum(const std::array<float, kLanes>& lanes) {
-  return ((lanes[0] + lanes[4]) + (lanes[1] + lanes[5])) +
-         ((lanes[2] + lanes[6]) + (lanes[3] + lanes[7]));
+Floats ValuesOf(Floats x, Floats inverse_step) {
+  return lanes::Nearest(
+      lanes::Min(lanes::Max(x * inverse_step, Broadcast(-8.0F)), Broadcast(7.0F)));
 }
 
 // The sum of the squared errors of x in whole steps.
 float ErrorOf(const Subgroup& x, float step) {
-  const float inverse = 1.0F / step;
-  std::array<float, kLanes> lanes = {};
-  for (size_t i = 0; i < x.size(); i += kLanes) {
-    for (size_t lane = 0; lane < kLanes; ++lane) {
-      const float error = x[i + lane] - ValueOf(x[i + lane], inverse) * step;
-      lanes[lane] += error * error;
-    }
+  const Floats steps = Broadcast(step);
+  const Floats inverse = Broadcast(1.0F / step);
+  Floats even = {};  // two sums, so that neither waits for itself
+  Floats odd = {};
+  for (size_t i = 0; i < x.size(); i += 2 * lanes::kNumLanes) {
+    const Floats a = Load(x.data() + i);
+    const Floats b = Load(x.data() + i + lanes::kNumLanes);
+    const Floats a_error = a - ValuesOf(a, inverse) * steps;
+    const Floats b_error = b - ValuesOf(b, inverse) * steps;
+    even += a_error * a_error;
+    odd += b_error * b_error;
   }
-  return Sum(lanes);
+  return lanes::Sum(even + odd);
 }
 
 // Of the values that x has in whole steps: their products with x, and with themselves.
@@ -51,25 +47,25 @@ struct Products {
 };
 
 Products ProductsOf(const Subgroup& x, float step) {
-  const float inverse = 1.0F / step;
-  std::array<float, kLanes> with_x = {};
-  std::array<float, kLanes> with_values = {};
-  for (size_t i = 0; i < x.size(); i += kLanes) {
-    for (size_t lane = 0; lane < kLanes; ++lane) {
-      const float value = ValueOf(x[i + lane], inverse);
-      with_x[lane] += x[i + lane] * value;
-      with_values[lane] += value * value;
-    }
+  const Floats inverse = Broadcast(1.0F / step);
+  Floats with_x = {};
+  Floats with_values = {};
+  for (size_t i = 0; i < x.size(); i += lanes::kNumLanes) {
+    const Floats part = Load(x.data() + i);
+    const Floats values = ValuesOf(part, inverse);
+    with_x += part * values;
+    with_values += values * values;
   }
-  return {.with_x = Sum(with_x), .with_values = Sum(with_values)};
+  return {.with_x = lanes::Sum(with_x), .with_values = lanes::Sum(with_values)};
 }
 
-float Magnitude(std::span<const float> x) {
-  float magnitude = 0;
-  for (const float value : x) {
-    magnitude = std::max(magnitude, std::abs(value));
+float Magnitude(const Subgroup& x) {
+  Floats highest = {};
+  for (size_t i = 0; i < x.size(); i += lanes::kNumLanes) {
+    const Floats part = Load(x.data() + i);
+    highest = lanes::Max(highest, lanes::Max(part, -part));
   }
-  return magnitude;
+  return std::max(std::max(highest[0], highest[1]), std::max(highest[2], highest[3]));
 }
 
 // The step of this sign that fits a subgroup of that magnitude well: of some that bring its largest
@@ -169,7 +165,13 @@ void ImproveScale(const Subgroups& x, Fit& fit) {
 
 Int4Group RoundToInt4(std::span<const float> x) {
   Int4Group group;
-  const float magnitude = Magnitude(x);
+  Subgroups parts = {};  // zero behind the end of x
+  for (size_t i = 0; i < x.size(); ++i) {
+    parts[i / kSubgroupCols][i % kSubgroupCols] = x[i];
+  }
+  std::array<float, kSubgroups> magnitudes = {};
+  std::transform(parts.begin(), parts.end(), magnitudes.begin(), Magnitude);
+  const float magnitude = *std::max_element(magnitudes.begin(), magnitudes.end());
   // Scales are at least a 135th of it, and must be normal numbers.
   if (magnitude < std::numeric_limits<float>::min() * 256) {
     return group;
@@ -179,12 +181,12 @@ Int4Group RoundToInt4(std::span<const float> x) {
   int exponent = 0;
   std::frexp(magnitude, &exponent);
   const float unit = std::ldexp(1.0F, -exponent);
-  Subgroups parts = {};  // zero behind the end of x
-  for (size_t i = 0; i < x.size(); ++i) {
-    parts[i / kSubgroupCols][i % kSubgroupCols] = x[i] * unit;
+  for (size_t s = 0; s < kSubgroups; ++s) {
+    magnitudes[s] *= unit;
+    for (float& value : parts[s]) {
+      value *= unit;
+    }
   }
-  std::array<float, kSubgroups> magnitudes = {};
-  std::transform(parts.begin(), parts.end(), magnitudes.begin(), Magnitude);
   const Fit positive = FitSign(parts, magnitudes, 1);
   const Fit negative = FitSign(parts, magnitudes, -1);
   Fit fit = positive.error <= negative.error ? positive : negative;
@@ -193,9 +195,12 @@ Int4Group RoundToInt4(std::span<const float> x) {
   group.scale = std::ldexp(fit.scale, exponent);
   group.multipliers = fit.multipliers;
   for (size_t s = 0; s < kSubgroups; ++s) {
-    const float inverse = 1.0F / StepOf(fit, s);
-    for (size_t i = 0; i < parts[s].size(); ++i) {
-      group.values[s * kSubgroupCols + i] = static_cast<int8_t>(ValueOf(parts[s][i], inverse));
+    const Floats inverse = Broadcast(1.0F / StepOf(fit, s));
+    for (size_t i = 0; i < parts[s].size(); i += lanes::kNumLanes) {
+      const Floats values = ValuesOf(Load(parts[s].data() + i), inverse);
+      for (size_t lane = 0; lane < lanes::kNumLanes; ++lane) {
+        group.values[s * kSubgroupCols + i + lane] = static_cast<int8_t>(values[lane]);
+      }
     }
   }
   return group;

@@ -9,11 +9,15 @@
 
 #include "base/check.h"
 #include "kernels/quantization/int4_group.h"
+#include "kernels/quantization/lanes.h"
 
 namespace hadal {
 namespace {
 
 constexpr int64_t kNeighbours = 4;  // columns of a row that lie side by side
+static_assert(kNeighbours == lanes::kNumLanes);
+
+using lanes::Floats;
 
 uint32_t HeaderAt(const std::byte* group, int64_t row) {
   uint32_t header = 0;
@@ -37,34 +41,47 @@ bool IsUpperHalf(int64_t i) {
   return i % kChunkCols >= kSubgroupCols;
 }
 
-float Magnitude(std::span<const float> x) {
-  float magnitude = 0;
-  for (const float value : x) {
-    magnitude = std::max(magnitude, std::abs(value));
+// x[i], …, x[i + 3], with zeros behind the end.
+Floats LoadSome(std::span<const float> x, int64_t i) {
+  if (i + lanes::kNumLanes <= std::ssize(x)) {
+    return lanes::Load(x.data() + i);
   }
-  return magnitude;
+  Floats some = {};
+  for (int64_t lane = 0; i + lane < std::ssize(x); ++lane) {
+    some[lane] = x[static_cast<size_t>(i + lane)];
+  }
+  return some;
 }
 
-// Nearest integer, ties to even, for small numbers: adding this leaves no bits for a fraction.
-float Nearest(float x) {
-  constexpr float kShift = 12582912;  // 1.5 * 2^23
-  return (x + kShift) - kShift;
+float Magnitude(std::span<const float> x) {
+  Floats highest = {};
+  for (int64_t i = 0; i < std::ssize(x); i += lanes::kNumLanes) {
+    const Floats part = LoadSome(x, i);
+    highest = lanes::Max(highest, lanes::Max(part, -part));
+  }
+  return std::max(std::max(highest[0], highest[1]), std::max(highest[2], highest[3]));
+}
+
+bool AreFinite(std::span<const float> x) {
+  Floats zeros = {};  // unless something is not finite
+  for (int64_t i = 0; i < std::ssize(x); i += lanes::kNumLanes) {
+    zeros += LoadSome(x, i) * 0.0F;
+  }
+  return lanes::Sum(zeros) == 0;
 }
 
 void QuantizeGroupInt8(std::span<const float> x, int64_t row, std::byte* group) {
-  const float magnitude = Magnitude(x);
-  const float scale = magnitude / 127.0F;
+  const float scale = Magnitude(x) / 127.0F;
   // The inverse of a scale that is no normal number would be infinite.
   const float inverse = std::isnormal(scale) ? 1.0F / scale : 0.0F;
   SetHeader(group, row, std::bit_cast<uint32_t>(std::isnormal(scale) ? scale : 0.0F));
-  std::array<uint8_t, kGroupCols> values;
-  values.fill(static_cast<uint8_t>(kInt8Offset));
-  for (size_t i = 0; i < x.size(); ++i) {
-    const float value = std::min(std::max(x[i] * inverse, -127.0F), 127.0F);
-    values[i] = static_cast<uint8_t>(static_cast<int32_t>(Nearest(value)) + kInt8Offset);
-  }
   for (int64_t i = 0; i < PaddedCols(std::ssize(x)); i += kNeighbours) {
-    std::memcpy(group + Int8Place(row, i), values.data() + i, kNeighbours);
+    const Floats values = lanes::Nearest(lanes::Min(
+        lanes::Max(LoadSome(x, i) * inverse, lanes::Broadcast(-127.0F)), lanes::Broadcast(127.0F)));
+    const lanes::Ints bytes = (__builtin_convertvector(values, lanes::Ints) + kInt8Offset)
+                              << lanes::Ints{0, 8, 16, 24};
+    const int32_t word = bytes[0] | bytes[1] | bytes[2] | bytes[3];
+    std::memcpy(group + Int8Place(row, i), &word, sizeof(word));
   }
 }
 
@@ -123,7 +140,7 @@ bool QuantizePanel(const WeightMatrix& source,
   const std::span<const float> row(row_buffer, static_cast<size_t>(source.cols));
   for (int64_t r = 0; r < std::min(kPanelRows, source.rows - first); ++r) {
     WidenRow(source, first + r, row_buffer);
-    if (!std::all_of(row.begin(), row.end(), [](float x) { return std::isfinite(x); })) {
+    if (!AreFinite(row)) {
       return false;
     }
     for (int64_t group = 0; group < NumGroups(source.cols); ++group) {
