@@ -4,6 +4,7 @@
 #include <cstdint>
 
 #include "base/dtype.h"
+#include "kernels/cpu/attention/lane_kernels.h"
 
 namespace hadal::cpu {
 
@@ -48,6 +49,8 @@ struct VectorKernels {
                     int64_t num_x,
                     int64_t n,
                     const std::array<float*, kTile>& y);
+
+  LaneKernels lanes;
 };
 
 /// True when this machine, and its operating system, can run `isa`.

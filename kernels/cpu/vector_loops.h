@@ -10,6 +10,7 @@
 #include <array>
 #include <cstdint>
 
+#include "kernels/cpu/attention/lane_loops.h"
 #include "kernels/cpu/vector_kernels.h"
 
 namespace hadal::cpu {
@@ -191,7 +192,8 @@ struct VectorLoops {
             .widen_f16 = &Widen<f16>,
             .widen_fp8 = &WidenFp8,
             .dot_tile = &DotTile,
-            .axpy_tile = &AxpyTile};
+            .axpy_tile = &AxpyTile,
+            .lanes = LaneLoops<Simd>::Kernels()};
   }
 };
 
