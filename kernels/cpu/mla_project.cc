@@ -26,17 +26,6 @@ void ProjectQueries(const VectorKernels& vector,
       vector, {.x = input, .weight = weights.q_b_proj, .output = Output::kStore, .y = q}, context);
 }
 
-void StoreRow(std::span<const float> row, int64_t slot, const LatentCache& cache) {
-  const int64_t first = slot * cache.row_width;
-  for (size_t i = 0; i < row.size(); ++i) {
-    if (cache.dtype == DType::kF32) {
-      (static_cast<float*>(cache.rows) + first)[i] = row[i];
-    } else {
-      (static_cast<bf16*>(cache.rows) + first)[i] = ToBf16(row[i]);
-    }
-  }
-}
-
 }  // namespace
 
 void MlaProject(const VectorKernels& vector,

@@ -21,6 +21,10 @@ struct Avx2Simd {
   static Vec Load(const f16* x) {
     return _mm256_cvtph_ps(_mm_loadu_si128(reinterpret_cast<const __m128i*>(x)));
   }
+  static Vec Load(const int8_t* x) {
+    const __m128i bytes = _mm_loadl_epi64(reinterpret_cast<const __m128i*>(x));
+    return _mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(bytes));
+  }
   // Exponent and mantissa move to their places in a float, whose exponent is then too small by the
   // difference of the biases, 120: exact for subnormals too. All ones is NaN.
   static Vec Load(const fp8_e4m3* x) {

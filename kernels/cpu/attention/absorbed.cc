@@ -165,7 +165,7 @@ int64_t ShareSplits(int32_t num_threads, const Batch& batch) {
 Workspace MakeWorkspace(const Batch& batch, ScratchArena& scratch) {
   const int64_t row_width = batch.attention.row_width;
   const int64_t num_blocks = (row_width + kColumnBlock - 1) / kColumnBlock;
-  const int64_t row_bytes = CacheRowBytes(batch.attention.args.cache);
+  const int64_t row_bytes = RowBytes(batch.attention.args.cache);
   auto* zero_row = scratch.Allocate<std::byte>(row_bytes).data;
   std::fill_n(zero_row, row_bytes, std::byte{0});
   return {.zero_row = zero_row,
@@ -205,7 +205,7 @@ void GatherRows(const Batch& batch,
   attention.vector.lanes.attend({.stored = stored.data(),
                                  .num_rows = end - begin,
                                  .dtype = cache.dtype,
-                                 .row_bytes = CacheRowBytes(cache),
+                                 .row_bytes = RowBytes(cache),
                                  .row_width = attention.row_width,
                                  .kv_lora_rank = attention.args.kv_lora_rank,
                                  .softmax_scale = attention.args.softmax_scale,

@@ -26,7 +26,6 @@ struct Attention {
 const std::byte* CacheRow(const LatentCache& cache,
                           std::span<const int32_t> block_table,
                           int64_t position);
-int64_t CacheRowBytes(const LatentCache& cache);
 
 /// rows[i] = the cache row at position begin + i, as float, for i < count.
 void WidenRows(const Attention& attention,

@@ -6,9 +6,10 @@
 // Each lane of a vector is a query. All sums run over columns or rows in rising order, one lane
 // beside the other, so there is nothing to add up across lanes.
 //
-// Simd must have, besides what vector_loops.h asks for: Mask; kSums, the vectors that it sums in at
-// a time; Sub; Max(a, b), which is b where either is NaN; Less(a, b) -> Mask; Select(mask, a, b);
-// PowerOfTwo(n + kRounder) = 2^n for whole n in [-126, 127]; Transpose of kLanes vectors.
+// Simd must have, besides what vector_loops.h asks for: Load(const int8_t*); Mask; kSums, the
+// vectors that it sums in at a time; Sub; Max(a, b), which is b where either is NaN; Less(a, b) ->
+// Mask; Select(mask, a, b); PowerOfTwo(n + kRounder) = 2^n for whole n in [-126, 127]; Transpose of
+// kLanes vectors.
 
 #include <array>
 #include <cstdint>
@@ -66,6 +67,8 @@ struct LaneLoops {
   static void Attend(const PositionTile& positions, std::span<const LaneTile> tiles) {
     if (positions.dtype == DType::kF32) {
       AttendStored<typename Rows::template Stored<float>>(positions, tiles);
+    } else if (positions.dtype == DType::kI8) {
+      AttendStored<typename Rows::StoredInt8>(positions, tiles);
     } else {
       AttendStored<typename Rows::template Stored<bf16>>(positions, tiles);
     }

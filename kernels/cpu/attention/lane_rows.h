@@ -2,11 +2,13 @@
 
 // How cache rows become floats, over a vector type, whose needs lane_loops.h names.
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 
 #include "base/dtype.h"
 #include "kernels/cpu/attention/lane_kernels.h"
+#include "kernels/latent_cache.h"
 
 namespace hadal::cpu {
 
@@ -30,6 +32,35 @@ struct LaneRows {
       }
       for (; i < count; ++i) {
         y[i] = ToFloat(x[i]);
+      }
+    }
+  };
+
+  // Rows of dtype kI8.
+  struct StoredInt8 {
+    [[gnu::always_inline]] static void Widen(const PositionTile& positions,
+                                             const std::byte* row,
+                                             int64_t begin,
+                                             int64_t count,
+                                             float* y) {
+      const int64_t rank = positions.kv_lora_rank;
+      const auto* values = reinterpret_cast<const int8_t*>(row) + begin;
+      const auto* scales = reinterpret_cast<const float*>(row + Int8ScalesOffset(rank));
+      const int64_t num_values = std::min(count, rank - begin);
+      for (int64_t i = 0; i < num_values;) {
+        const int64_t group = (begin + i) / kLatentGroup;
+        const int64_t end = std::min(num_values, (group + 1) * kLatentGroup - begin);
+        for (; i + kLanes <= end; i += kLanes) {
+          Simd::Store(y + i, Simd::Mul(Simd::Load(values + i), Simd::Set1(scales[group])));
+        }
+        for (; i < end; ++i) {
+          y[i] = static_cast<float>(values[i]) * scales[group];
+        }
+      }
+      const int64_t first = std::max(begin, rank);
+      const std::byte* key = row + Int8KeyOffset(rank);
+      if (first < begin + count) {
+        Stored<bf16>::Widen(positions, key, first - rank, begin + count - first, y + first - begin);
       }
     }
   };
