@@ -20,15 +20,24 @@ bool HeadsAreFinite(const TensorView<const float, 3>& heads, int64_t row) {
   return true;
 }
 
+template <typename T>
+std::span<const T> Elements(const std::byte* data, int64_t count) {
+  return {reinterpret_cast<const T*>(data), static_cast<size_t>(count)};
+}
+
 bool CacheRowIsFinite(const LatentCache& cache, int64_t slot) {
-  const auto width = static_cast<size_t>(cache.row_width);
+  const std::byte* row = RowOf(cache, slot);
   if (cache.dtype == DType::kF32) {
-    return AllFinite(std::span<const float>(
-        static_cast<const float*>(cache.rows) + slot * cache.row_width, width));
+    return AllFinite(Elements<float>(row, cache.row_width));
   }
-  CHECK(cache.dtype == DType::kBf16);
-  return AllFinite(
-      std::span<const bf16>(static_cast<const bf16*>(cache.rows) + slot * cache.row_width, width));
+  if (cache.dtype == DType::kBf16) {
+    return AllFinite(Elements<bf16>(row, cache.row_width));
+  }
+  CHECK(cache.dtype == DType::kI8);
+  const int64_t scales = Int8ScalesOffset(cache.kv_lora_rank);
+  const int64_t key = Int8KeyOffset(cache.kv_lora_rank);
+  return AllFinite(Elements<float>(row + scales, (key - scales) / int64_t{sizeof(float)})) &&
+         AllFinite(Elements<bf16>(row + key, cache.row_width - cache.kv_lora_rank));
 }
 
 }  // namespace

@@ -1,6 +1,8 @@
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
+#include <span>
 
 #include "base/dtype.h"
 
@@ -10,14 +12,40 @@ namespace hadal {
 /// [kv_lora_rank], then the roped key shared by all heads [qk_rope_head_dim] (DeepSeek-V2 paper
 /// section 2.1). Row r of block b is slot b * block_size + r.
 struct LatentCache {
-  void* rows = nullptr;        // [num_blocks * block_size, row_width]
-  DType dtype = DType::kBf16;  // kF32 or kBf16
+  void* rows = nullptr;        // [num_blocks * block_size] rows of RowBytes
+  DType dtype = DType::kBf16;  // kF32, kBf16 or kI8
   int64_t num_blocks = 0;
   int64_t block_size = 0;
   int64_t row_width = 0;  // kv_lora_rank + qk_rope_head_dim
+  int64_t kv_lora_rank = 0;
 };
 
-/// CHECKs that the fields agree with each other.
-void ValidateCache(const LatentCache& cache, int64_t row_width);
+/// A row of dtype kI8 is latents rounded to 127ths of the largest magnitude of their group of
+/// kLatentGroup, one float scale for each group, and the key in bf16, whose few elements have no
+/// common range: an element is value * scale. Rows and scales are aligned to 4 bytes.
+inline constexpr int64_t kLatentGroup = 128;
+
+/// Where a kI8 row's scales and its key begin, in bytes.
+constexpr int64_t Int8ScalesOffset(int64_t kv_lora_rank) {
+  return (kv_lora_rank + 3) / 4 * 4;
+}
+constexpr int64_t Int8KeyOffset(int64_t kv_lora_rank) {
+  const int64_t num_groups = (kv_lora_rank + kLatentGroup - 1) / kLatentGroup;
+  return Int8ScalesOffset(kv_lora_rank) + num_groups * int64_t{sizeof(float)};
+}
+
+/// Bytes of a row.
+int64_t LatentRowBytes(DType dtype, int64_t kv_lora_rank, int64_t row_width);
+int64_t RowBytes(const LatentCache& cache);
+
+/// The row of a slot.
+std::byte* RowOf(const LatentCache& cache, int64_t slot);
+
+/// Writes `row` [row_width] to a slot, rounded to nearest, ties to even. A group with a NaN or an
+/// infinity becomes NaN in a kI8 cache.
+void StoreRow(std::span<const float> row, int64_t slot, const LatentCache& cache);
+
+/// CHECKs that the fields agree with each other and with a row of these widths.
+void ValidateCache(const LatentCache& cache, int64_t kv_lora_rank, int64_t row_width);
 
 }  // namespace hadal

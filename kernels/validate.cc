@@ -34,10 +34,11 @@ void ValidateMlp(const MlpWeights& weights, int64_t hidden_size) {
   CHECK_EQ(IsQuantized(weights.gate_proj.format), IsQuantized(weights.up_proj.format));
 }
 
-void ValidateCache(const LatentCache& cache, int64_t row_width) {
-  CHECK(cache.dtype == DType::kF32 || cache.dtype == DType::kBf16);
+void ValidateCache(const LatentCache& cache, int64_t kv_lora_rank, int64_t row_width) {
+  CHECK(cache.dtype == DType::kF32 || cache.dtype == DType::kBf16 || cache.dtype == DType::kI8);
   CHECK_GT(cache.block_size, 0);
   CHECK_EQ(cache.row_width, row_width);
+  CHECK_EQ(cache.kv_lora_rank, kv_lora_rank);
   CHECK(cache.rows != nullptr || cache.num_blocks == 0);
 }
 
@@ -85,7 +86,7 @@ void Validate(const MlaProjectArgs& args) {
   CHECK_EQ(args.slots.extent(0), num_tokens);
   CHECK_GT(args.rms_norm_eps, 0.0F);
   ValidateAngles(args.angles, num_tokens, rope_dim);
-  ValidateCache(args.cache, kv_lora_rank + rope_dim);
+  ValidateCache(args.cache, kv_lora_rank, kv_lora_rank + rope_dim);
 }
 
 void Validate(const MlaAttentionArgs& args) {
@@ -105,7 +106,7 @@ void Validate(const MlaAttentionArgs& args) {
   CHECK_EQ(args.out.extent(2), args.v_head_dim);
   CHECK(!IsQuantized(args.kv_b_proj.format));
   ValidateWeight(args.kv_b_proj, num_heads * (nope_dim + args.v_head_dim), args.kv_lora_rank);
-  ValidateCache(args.cache, args.kv_lora_rank + rope_dim);
+  ValidateCache(args.cache, args.kv_lora_rank, args.kv_lora_rank + rope_dim);
 }
 
 void Validate(const MoeRouteArgs& args) {

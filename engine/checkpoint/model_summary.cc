@@ -7,6 +7,7 @@
 #include <system_error>
 
 #include "base/check.h"
+#include "kernels/latent_cache.h"
 
 namespace hadal {
 namespace {
@@ -117,7 +118,7 @@ int64_t SumBytes(const std::map<DType, DTypeTotal>& totals) {
 }
 
 int64_t CacheRowBytes(const ModelConfig& config, DType dtype) {
-  return config.latent_row_width() * SizeOf(dtype);
+  return LatentRowBytes(dtype, config.kv_lora_rank, config.latent_row_width());
 }
 
 int64_t CacheBytesPerToken(const ModelConfig& config, DType dtype) {

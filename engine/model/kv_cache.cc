@@ -26,7 +26,6 @@ int64_t CacheBytesPerBlock(const ModelConfig& config, MtpCache mtp, DType dtype)
 }
 
 absl::StatusOr<KvCache> KvCache::Create(const Args& args) {
-  CHECK(args.dtype == DType::kBf16 || args.dtype == DType::kF32);
   CHECK_GT(args.num_blocks, 0);
   const ModelConfig& config = args.config;
   const int64_t num_layers = NumCachedLayers(config, args.mtp);
@@ -40,7 +39,8 @@ absl::StatusOr<KvCache> KvCache::Create(const Args& args) {
                       .dtype = args.dtype,
                       .num_blocks = args.num_blocks,
                       .block_size = kBlockSize,
-                      .row_width = config.latent_row_width()});
+                      .row_width = config.latent_row_width(),
+                      .kv_lora_rank = config.kv_lora_rank});
   }
   return KvCache(std::move(buffer), std::move(layers));
 }
@@ -50,7 +50,7 @@ void KvCache::CopyBlock(int64_t source, int64_t destination) {
   CHECK(destination >= 0 && destination < num_blocks());
   CHECK_NE(source, destination);
   for (const LatentCache& layer : layers_) {
-    const int64_t block_bytes = layer.block_size * layer.row_width * SizeOf(layer.dtype);
+    const int64_t block_bytes = layer.block_size * RowBytes(layer);
     auto* blocks = static_cast<std::byte*>(layer.rows);
     std::memcpy(blocks + destination * block_bytes,
                 blocks + source * block_bytes,
@@ -62,9 +62,7 @@ void KvCache::ZeroRow(int64_t slot, int64_t first_layer) {
   CHECK(slot >= 0 && slot < num_blocks() * kBlockSize);
   CHECK(first_layer >= 0 && first_layer <= std::ssize(layers_));
   for (const LatentCache& layer : std::span(layers_).subspan(static_cast<size_t>(first_layer))) {
-    const int64_t row_bytes = layer.row_width * SizeOf(layer.dtype);
-    std::memset(
-        static_cast<std::byte*>(layer.rows) + slot * row_bytes, 0, static_cast<size_t>(row_bytes));
+    std::memset(RowOf(layer, slot), 0, static_cast<size_t>(RowBytes(layer)));
   }
 }
 

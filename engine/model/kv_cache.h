@@ -25,7 +25,7 @@ class KvCache {
   struct Args {
     const ModelConfig& config;
     MtpCache mtp;
-    DType dtype;  // kBf16 or kF32
+    DType dtype;  // of LatentCache
     int64_t num_blocks;
     const Device& device;
   };

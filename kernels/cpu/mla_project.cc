@@ -25,17 +25,6 @@ void ProjectQueries(const VectorKernels& vector,
   Multiply(vector, input, weights.q_b_proj, Output::kStore, q, context.pool);
 }
 
-void StoreRow(std::span<const float> row, int64_t slot, const LatentCache& cache) {
-  const int64_t first = slot * cache.row_width;
-  for (size_t i = 0; i < row.size(); ++i) {
-    if (cache.dtype == DType::kF32) {
-      (static_cast<float*>(cache.rows) + first)[i] = row[i];
-    } else {
-      (static_cast<bf16*>(cache.rows) + first)[i] = ToBf16(row[i]);
-    }
-  }
-}
-
 }  // namespace
 
 void MlaProject(const VectorKernels& vector,

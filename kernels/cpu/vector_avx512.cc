@@ -7,7 +7,9 @@ namespace {
 
 struct Avx512Simd {
   static constexpr int64_t kLanes = 16;
+  static constexpr int kSums = 16;
   using Vec = __m512;
+  using Mask = __mmask16;
 
   static Vec Zero() { return _mm512_setzero_ps(); }
   static Vec Set1(float value) { return _mm512_set1_ps(value); }
@@ -18,6 +20,10 @@ struct Avx512Simd {
   }
   static Vec Load(const f16* x) {
     return _mm512_cvtph_ps(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(x)));
+  }
+  static Vec Load(const int8_t* x) {
+    const __m128i bytes = _mm_loadu_si128(reinterpret_cast<const __m128i*>(x));
+    return _mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(bytes));
   }
   // As in vector_avx2.cc.
   static Vec Load(const fp8_e4m3* x) {
@@ -32,9 +38,45 @@ struct Avx512Simd {
         _mm512_mask_mov_epi32(signed_bits, is_nan, _mm512_set1_epi32(0x7FC00000)));
   }
   static void Store(float* y, Vec v) { _mm512_storeu_ps(y, v); }
+  static Vec Add(Vec a, Vec b) { return _mm512_add_ps(a, b); }
+  static Vec Sub(Vec a, Vec b) { return _mm512_sub_ps(a, b); }
   static Vec Mul(Vec a, Vec b) { return _mm512_mul_ps(a, b); }
   static Vec MulAdd(Vec a, Vec b, Vec c) { return _mm512_fmadd_ps(a, b, c); }
   static float Sum(Vec v) { return _mm512_reduce_add_ps(v); }
+  static Vec Max(Vec a, Vec b) { return _mm512_max_ps(a, b); }
+  static Mask Less(Vec a, Vec b) { return _mm512_cmp_ps_mask(a, b, _CMP_LT_OQ); }
+  static Vec Select(Mask mask, Vec a, Vec b) { return _mm512_mask_blend_ps(mask, b, a); }
+  static Vec PowerOfTwo(Vec rounded) {
+    const __m512i exponent = _mm512_slli_epi32(_mm512_castps_si512(rounded), 23);
+    return _mm512_castsi512_ps(_mm512_add_epi32(exponent, _mm512_castps_si512(Set1(1))));
+  }
+  // First the 4 x 4 squares within quarters of the vectors, then the square of quarters.
+  static void Transpose(Vec* rows) {
+    Vec pairs[kLanes];  // NOLINT(*-avoid-c-arrays)
+    for (int64_t i = 0; i < kLanes; i += 2) {
+      pairs[i] = _mm512_unpacklo_ps(rows[i], rows[i + 1]);
+      pairs[i + 1] = _mm512_unpackhi_ps(rows[i], rows[i + 1]);
+    }
+    Vec fours[kLanes];  // NOLINT(*-avoid-c-arrays)
+    for (int64_t i = 0; i < kLanes; i += 4) {
+      for (int64_t half = 0; half < 2; ++half) {
+        const __m512d a = _mm512_castps_pd(pairs[i + half]);
+        const __m512d b = _mm512_castps_pd(pairs[i + half + 2]);
+        fours[i + 2 * half] = _mm512_castpd_ps(_mm512_unpacklo_pd(a, b));
+        fours[i + 2 * half + 1] = _mm512_castpd_ps(_mm512_unpackhi_pd(a, b));
+      }
+    }
+    for (int64_t i = 0; i < 4; ++i) {
+      const Vec even_a = _mm512_shuffle_f32x4(fours[i], fours[4 + i], 0x88);
+      const Vec even_b = _mm512_shuffle_f32x4(fours[8 + i], fours[12 + i], 0x88);
+      const Vec odd_a = _mm512_shuffle_f32x4(fours[i], fours[4 + i], 0xDD);
+      const Vec odd_b = _mm512_shuffle_f32x4(fours[8 + i], fours[12 + i], 0xDD);
+      rows[i] = _mm512_shuffle_f32x4(even_a, even_b, 0x88);
+      rows[4 + i] = _mm512_shuffle_f32x4(odd_a, odd_b, 0x88);
+      rows[8 + i] = _mm512_shuffle_f32x4(even_a, even_b, 0xDD);
+      rows[12 + i] = _mm512_shuffle_f32x4(odd_a, odd_b, 0xDD);
+    }
+  }
 };
 
 }  // namespace

@@ -4,6 +4,7 @@
 #include <cstdint>
 
 #include "base/dtype.h"
+#include "kernels/cpu/attention/lane_kernels.h"
 #include "kernels/cpu/panel/panel_kernels.h"
 
 namespace hadal::cpu {
@@ -52,6 +53,7 @@ struct VectorKernels {
 
   /// Those of products with quantised weights.
   const PanelKernels& (*panels)();
+  LaneKernels lanes;
 };
 
 /// True when this machine, and its operating system, can run `isa`.

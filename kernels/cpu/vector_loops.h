@@ -10,6 +10,7 @@
 #include <array>
 #include <cstdint>
 
+#include "kernels/cpu/attention/lane_loops.h"
 #include "kernels/cpu/vector_kernels.h"
 
 namespace hadal::cpu {
@@ -192,7 +193,8 @@ struct VectorLoops {
             .widen_fp8 = &WidenFp8,
             .dot_tile = &DotTile,
             .axpy_tile = &AxpyTile,
-            .panels = panels};
+            .panels = panels,
+            .lanes = LaneLoops<Simd>::Kernels()};
   }
 };
 

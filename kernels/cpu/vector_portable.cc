@@ -1,3 +1,6 @@
+#include <bit>
+#include <utility>
+
 #include "kernels/cpu/vector_loops.h"
 
 namespace hadal::cpu {
@@ -6,7 +9,9 @@ namespace {
 // Eight lanes in a plain array: what the compiler vectorises with the baseline instruction set.
 struct PortableSimd {
   static constexpr int64_t kLanes = 8;
+  static constexpr int kSums = 4;
   using Vec = std::array<float, kLanes>;
+  using Mask = std::array<bool, kLanes>;
 
   static Vec Zero() { return {}; }
   static Vec Set1(float value) {
@@ -27,6 +32,20 @@ struct PortableSimd {
       y[i] = v[i];
     }
   }
+  static Vec Add(const Vec& a, const Vec& b) {
+    Vec v;
+    for (size_t i = 0; i < kLanes; ++i) {
+      v[i] = a[i] + b[i];
+    }
+    return v;
+  }
+  static Vec Sub(const Vec& a, const Vec& b) {
+    Vec v;
+    for (size_t i = 0; i < kLanes; ++i) {
+      v[i] = a[i] - b[i];
+    }
+    return v;
+  }
   static Vec Mul(const Vec& a, const Vec& b) {
     Vec v;
     for (size_t i = 0; i < kLanes; ++i) {
@@ -43,6 +62,42 @@ struct PortableSimd {
   }
   static float Sum(const Vec& v) {
     return ((v[0] + v[4]) + (v[2] + v[6])) + ((v[1] + v[5]) + (v[3] + v[7]));
+  }
+  static Vec Max(const Vec& a, const Vec& b) {
+    Vec v;
+    for (size_t i = 0; i < kLanes; ++i) {
+      v[i] = a[i] > b[i] ? a[i] : b[i];
+    }
+    return v;
+  }
+  static Mask Less(const Vec& a, const Vec& b) {
+    Mask mask;
+    for (size_t i = 0; i < kLanes; ++i) {
+      mask[i] = a[i] < b[i];
+    }
+    return mask;
+  }
+  static Vec Select(const Mask& mask, const Vec& a, const Vec& b) {
+    Vec v;
+    for (size_t i = 0; i < kLanes; ++i) {
+      v[i] = mask[i] ? a[i] : b[i];
+    }
+    return v;
+  }
+  static Vec PowerOfTwo(const Vec& rounded) {
+    Vec v;
+    for (size_t i = 0; i < kLanes; ++i) {
+      v[i] = std::bit_cast<float>((std::bit_cast<uint32_t>(rounded[i]) << 23U) +
+                                  std::bit_cast<uint32_t>(1.0F));
+    }
+    return v;
+  }
+  static void Transpose(Vec* rows) {
+    for (size_t i = 0; i < kLanes; ++i) {
+      for (size_t j = 0; j < i; ++j) {
+        std::swap(rows[i][j], rows[j][i]);
+      }
+    }
   }
 };
 

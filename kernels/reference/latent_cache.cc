@@ -3,18 +3,20 @@
 namespace hadal::reference {
 
 float CacheAt(const LatentCache& cache, int64_t slot, int64_t column) {
-  const int64_t index = slot * cache.row_width + column;
-  return cache.dtype == DType::kF32 ? static_cast<const float*>(cache.rows)[index]
-                                    : ToFloat(static_cast<const bf16*>(cache.rows)[index]);
-}
-
-void SetCacheAt(const LatentCache& cache, int64_t slot, int64_t column, float value) {
-  const int64_t index = slot * cache.row_width + column;
+  const std::byte* row = RowOf(cache, slot);
   if (cache.dtype == DType::kF32) {
-    static_cast<float*>(cache.rows)[index] = value;
-  } else {
-    static_cast<bf16*>(cache.rows)[index] = ToBf16(value);
+    return reinterpret_cast<const float*>(row)[column];
   }
+  if (cache.dtype == DType::kBf16) {
+    return ToFloat(reinterpret_cast<const bf16*>(row)[column]);
+  }
+  if (column >= cache.kv_lora_rank) {
+    const std::byte* key = row + Int8KeyOffset(cache.kv_lora_rank);
+    return ToFloat(reinterpret_cast<const bf16*>(key)[column - cache.kv_lora_rank]);
+  }
+  const std::byte* scales = row + Int8ScalesOffset(cache.kv_lora_rank);
+  return static_cast<float>(reinterpret_cast<const int8_t*>(row)[column]) *
+         reinterpret_cast<const float*>(scales)[column / kLatentGroup];
 }
 
 int64_t SlotOf(const LatentCache& cache, std::span<const int32_t> block_table, int64_t position) {

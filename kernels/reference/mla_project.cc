@@ -52,9 +52,7 @@ void MlaProject(const MlaProjectArgs& args, ExecutionContext& context) {
   // 3. Both go to the token's cache row.
   for (int64_t t = 0; t < num_tokens; ++t) {
     RotateInterleaved(args.angles.cos.Row(t), args.angles.sin.Row(t), kv.Row(t).last(rope_dim));
-    for (int64_t i = 0; i < args.cache.row_width; ++i) {
-      SetCacheAt(args.cache, args.slots(t), i, kv(t, i));
-    }
+    StoreRow(kv.Row(t), args.slots(t), args.cache);
   }
 }
 

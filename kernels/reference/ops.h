@@ -38,9 +38,6 @@ void ChooseExperts(const MoeRouteArgs& args,
 /// The element at [slot, column] of a cache.
 float CacheAt(const LatentCache& cache, int64_t slot, int64_t column);
 
-/// Writes it, rounded to the cache's type.
-void SetCacheAt(const LatentCache& cache, int64_t slot, int64_t column, float value);
-
 /// The slot of `position` in a sequence with this block table.
 int64_t SlotOf(const LatentCache& cache, std::span<const int32_t> block_table, int64_t position);
 

@@ -7,12 +7,9 @@
 
 namespace hadal::self_test {
 
-CacheBuffer::CacheBuffer(DType dtype, int64_t num_blocks, int64_t block_size, int64_t row_width)
-    : cache_{.dtype = dtype,
-             .num_blocks = num_blocks,
-             .block_size = block_size,
-             .row_width = row_width},
-      storage_(static_cast<size_t>(num_blocks * block_size * row_width * SizeOf(dtype))) {
+CacheBuffer::CacheBuffer(const LatentCache& shape)
+    : cache_(shape),
+      storage_(static_cast<size_t>(shape.num_blocks * shape.block_size * hadal::RowBytes(shape))) {
   FillWithGuards(storage_.data(), storage_.size());
 }
 
@@ -23,9 +20,7 @@ LatentCache CacheBuffer::cache() {
 }
 
 void CacheBuffer::SetRow(int64_t slot, std::span<const float> row) {
-  for (size_t i = 0; i < row.size(); ++i) {
-    reference::SetCacheAt(cache(), slot, static_cast<int64_t>(i), row[i]);
-  }
+  StoreRow(row, slot, cache());
 }
 
 std::vector<float> CacheBuffer::Row(int64_t slot) {
@@ -37,13 +32,13 @@ std::vector<float> CacheBuffer::Row(int64_t slot) {
 }
 
 std::string CacheBuffer::RowBytes(int64_t slot) const {
-  const auto row_bytes = static_cast<size_t>(cache_.row_width * SizeOf(cache_.dtype));
+  const auto row_bytes = static_cast<size_t>(hadal::RowBytes(cache_));
   const std::byte* row = storage_.data() + static_cast<size_t>(slot) * row_bytes;
   return {reinterpret_cast<const char*>(row), row_bytes};
 }
 
 bool CacheBuffer::OthersUntouched(std::span<const int64_t> slots) const {
-  std::string guards(static_cast<size_t>(cache_.row_width * SizeOf(cache_.dtype)), '\0');
+  std::string guards(static_cast<size_t>(hadal::RowBytes(cache_)), '\0');
   FillWithGuards(guards.data(), guards.size());
   for (int64_t slot = 0; slot < cache_.num_blocks * cache_.block_size; ++slot) {
     const bool may_change = std::find(slots.begin(), slots.end(), slot) != slots.end();

@@ -12,7 +12,8 @@ namespace hadal::self_test {
 /// Owns a latent cache. Rows that were never set hold the guard pattern, which reads as NaN.
 class CacheBuffer {
  public:
-  CacheBuffer(DType dtype, int64_t num_blocks, int64_t block_size, int64_t row_width);
+  /// With the sizes of `shape`; its rows are not used.
+  explicit CacheBuffer(const LatentCache& shape);
 
   [[nodiscard]] LatentCache cache();
 

@@ -148,14 +148,38 @@ std::vector<double> MlaProjectProblem::Tolerances(const std::vector<float>& expe
     Rotate(shape_.kv_lora_rank, shape_.rope_dim, kv);
     rows.insert(rows.end(), kv.errors.begin(), kv.errors.end());
   }
-  const size_t num_queries = queries.size();
-  queries.insert(queries.end(), rows.begin(), rows.end());
-  // Two close numbers may round to neighbouring bf16.
   for (size_t i = 0; i < queries.size(); ++i) {
-    const double spacing = i >= num_queries && dtype_ == DType::kBf16 ? 0x1p-7 : kTwoRoundings;
-    queries[i] += spacing * std::abs(double{expected[i]});
+    queries[i] += kTwoRoundings * std::abs(double{expected[i]});
   }
+  AddCacheRounding(std::span(expected).subspan(queries.size()), rows);
+  queries.insert(queries.end(), rows.begin(), rows.end());
   return queries;
+}
+
+// Two close numbers may round to neighbours, which are 2^-7 of a bf16 apart. Of an int8 latent they
+// are a step apart, a 127th of its group's largest, whose own error moves all of the group.
+void MlaProjectProblem::AddCacheRounding(std::span<const float> expected,
+                                         std::vector<double>& errors) const {
+  const int64_t row_width = shape_.kv_lora_rank + shape_.rope_dim;
+  const double spacing = dtype_ == DType::kF32 ? kTwoRoundings : 0x1p-7;
+  for (int64_t i = 0; i < std::ssize(errors);) {
+    const int64_t column = i % row_width;
+    int64_t end = i + 1;
+    if (dtype_ == DType::kI8 && column < shape_.kv_lora_rank) {
+      end = i + std::min(kLatentGroup, shape_.kv_lora_rank - column);
+      double largest = 0;
+      double error = 0;
+      for (int64_t j = i; j < end; ++j) {
+        largest = std::max(largest, std::abs(double{expected[static_cast<size_t>(j)]}));
+        error = std::max(error, errors[static_cast<size_t>(j)]);
+      }
+      std::fill(errors.begin() + i, errors.begin() + end, (largest + error) / 127 + 2 * error);
+    } else {
+      errors[static_cast<size_t>(i)] +=
+          spacing * std::abs(double{expected[static_cast<size_t>(i)]});
+    }
+    i = end;
+  }
 }
 
 int64_t MlaProjectProblem::NumBlocks() const {
@@ -163,7 +187,11 @@ int64_t MlaProjectProblem::NumBlocks() const {
 }
 
 CacheBuffer MlaProjectProblem::MakeCache() const {
-  return {dtype_, NumBlocks(), kCacheBlockSize, shape_.kv_lora_rank + shape_.rope_dim};
+  return CacheBuffer({.dtype = dtype_,
+                      .num_blocks = NumBlocks(),
+                      .block_size = kCacheBlockSize,
+                      .row_width = shape_.kv_lora_rank + shape_.rope_dim,
+                      .kv_lora_rank = shape_.kv_lora_rank});
 }
 
 WeightBuffer MlaProjectProblem::Weight(const WeightSpec& spec, int64_t rows, int64_t cols) {

@@ -56,6 +56,7 @@ class MlaProjectProblem {
   GuardedTensor<float, 3> q_;
 
  private:
+  void AddCacheRounding(std::span<const float> expected, std::vector<double>& errors) const;
   [[nodiscard]] int64_t NumBlocks() const;
   [[nodiscard]] CacheBuffer MakeCache() const;
   WeightBuffer Weight(const WeightSpec& spec, int64_t rows, int64_t cols);

@@ -54,7 +54,7 @@ struct SelfTestArgs {
   const KernelTable& reference;
   const ModelShape& shape;
   const WeightSpec& weights;
-  DType cache_dtype;  // kBf16 or kF32
+  DType cache_dtype;  // of LatentCache
   ExecutionContext& context;
   const Clock& clock;
 };

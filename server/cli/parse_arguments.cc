@@ -20,7 +20,8 @@ namespace hadal {
 namespace {
 
 const std::map<std::string, DType>& CacheDTypes() {
-  static const std::map<std::string, DType> kNames = {{"bf16", DType::kBf16}, {"f32", DType::kF32}};
+  static const std::map<std::string, DType> kNames = {
+      {"bf16", DType::kBf16}, {"f32", DType::kF32}, {"int8", DType::kI8}};
   return kNames;
 }
 
@@ -61,7 +62,7 @@ void AddCacheDTypeFlag(CLI::App& app, const std::string& by_default, CacheDType&
   app.add_option(
          "--cache-dtype", cache_dtype, "Element type of the latent cache; by default " + by_default)
       ->transform(
-          CLI::CheckedTransformer(CacheDTypes(), CLI::ignore_case).description("{bf16,f32}"))
+          CLI::CheckedTransformer(CacheDTypes(), CLI::ignore_case).description("{bf16,f32,int8}"))
       ->type_name("TYPE");
 }
 

@@ -3,11 +3,11 @@
 // multiply-adds.
 
 #include <algorithm>
-#include <numeric>
 
 #include <benchmark/benchmark.h>
 
 #include "base/cpu/allotment.h"
+#include "kernels/self_test/mla_attention.h"
 #include "tests/support/kernel_runner.h"
 
 namespace hadal::test {
@@ -103,59 +103,41 @@ void BM_MoeExperts(benchmark::State& state) {
 }
 BENCHMARK(BM_MoeExperts)->Arg(1)->Arg(32)->ArgName("tokens")->UseRealTime();
 
-// Arguments: query tokens of one sequence, cached tokens before them, form of attention.
+// Arguments: sequences, query tokens of each, cached tokens before them, form of attention,
+// threads.
 void BM_MlaAttention(benchmark::State& state) {
   constexpr int64_t kHeads = 16;
   constexpr int64_t kRank = 512;
   constexpr int64_t kRope = 64;
   constexpr int64_t kNope = 128;
-  constexpr int64_t kBlockRows = 64;
-  KernelRunner runner(DefaultNumThreads(ReadCpuAllotment()));
+  const int64_t num_sequences = state.range(0);
+  const int64_t num_queries = state.range(1);
+  self_test::MlaAttentionShape shape = {.num_heads = kHeads,
+                                        .nope_dim = kNope,
+                                        .rope_dim = kRope,
+                                        .kv_lora_rank = kRank,
+                                        .v_head_dim = kNope,
+                                        .block_size = 64,
+                                        .sequences = {}};
+  shape.sequences.assign(static_cast<size_t>(num_sequences),
+                         {.context_len = state.range(2) + num_queries, .num_queries = num_queries});
+  self_test::MlaAttentionProblem problem({.format = WeightFormat::kBf16}, shape, DType::kBf16);
+  KernelRunner runner(static_cast<int32_t>(state.range(4)));
   const KernelTable table = TableOf("auto");
-  self_test::Random random(3);
-  const int64_t num_tokens = state.range(0);
-  const int64_t context_len = state.range(1) + num_tokens;
-  const int64_t num_blocks = (context_len + kBlockRows - 1) / kBlockRows;
-  const self_test::WeightBuffer kv_b = self_test::WeightBuffer::MakeRandom(
-      {.format = WeightFormat::kBf16}, kHeads * 2 * kNope, kRank, random);
-  std::vector<bf16> rows;
-  for (const float value : Normals(random, num_blocks * kBlockRows * (kRank + kRope))) {
-    rows.push_back(ToBf16(value));
-  }
-  std::vector<int32_t> blocks(static_cast<size_t>(num_blocks));
-  std::iota(blocks.begin(), blocks.end(), 0);
-  std::vector<int32_t> positions(static_cast<size_t>(num_tokens));
-  std::iota(positions.begin(), positions.end(), static_cast<int32_t>(state.range(1)));
-  const std::vector<int32_t> starts = {0, static_cast<int32_t>(num_tokens)};
-  std::vector<float> q = Normals(random, num_tokens * kHeads * (kNope + kRope));
-  std::vector<float> out(static_cast<size_t>(num_tokens * kHeads * kNope));
-  const MlaAttentionArgs args = {
-      .q = MakeView(q.data(), num_tokens, kHeads, kNope + kRope),
-      .cache = {.rows = rows.data(),
-                .dtype = DType::kBf16,
-                .num_blocks = num_blocks,
-                .block_size = kBlockRows,
-                .row_width = kRank + kRope},
-      .query_starts = MakeView(starts.data(), 2),
-      .block_tables = MakeView(static_cast<const int32_t*>(blocks.data()), 1, num_blocks),
-      .positions = MakeView(static_cast<const int32_t*>(positions.data()), num_tokens),
-      .kv_b_proj = kv_b.matrix(),
-      .kv_lora_rank = kRank,
-      .v_head_dim = kNope,
-      .softmax_scale = 0.1F,
-      .form = static_cast<MlaForm>(state.range(2)),
-      .out = MakeView(out.data(), num_tokens, kHeads, kNope)};
+  const MlaAttentionArgs args = problem.Args(static_cast<MlaForm>(state.range(3)));
   for (auto _ : state) {
     table.mla_attention(args, runner.context);
   }
-  state.SetBytesProcessed(state.iterations() * context_len * (kRank + kRope) * 2);
+  state.SetBytesProcessed(state.iterations() * num_sequences * shape.sequences[0].context_len *
+                          (kRank + kRope) * 2);
 }
-const std::vector<int64_t> kForms = {static_cast<int64_t>(MlaForm::kMaterialised),
-                                     static_cast<int64_t>(MlaForm::kAbsorbed)};
+constexpr int64_t kMaterialised = static_cast<int64_t>(MlaForm::kMaterialised);
+constexpr int64_t kAbsorbed = static_cast<int64_t>(MlaForm::kAbsorbed);
 BENCHMARK(BM_MlaAttention)
-    ->ArgsProduct({{1, 64}, {4096}, kForms})
-    ->ArgsProduct({{512}, {0}, kForms})
-    ->ArgNames({"tokens", "cached", "form"})
+    ->ArgsProduct({{1}, {1}, {128, 4096}, {kAbsorbed}, {1, 2}})
+    ->ArgsProduct({{32}, {1}, {512}, {kAbsorbed}, {1, 2}})
+    ->ArgsProduct({{1}, {512}, {0, 1536}, {kAbsorbed, kMaterialised}, {1, 2}})
+    ->ArgNames({"sequences", "tokens", "cached", "form", "threads"})
     ->UseRealTime();
 
 }  // namespace

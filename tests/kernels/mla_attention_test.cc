@@ -21,6 +21,13 @@ std::vector<Shape> Shapes() {
       {5, 24, 16, 48, 20, 8, {{0, 0}, {70, 1}, {9, 9}}},
       {2, 128, 64, 512, 128, 64, {{66, 2}}},
       {2, 8, 4, 16, 8, 64, {}},
+      // Around the splits of a context, which grow beyond 4096 positions.
+      {17, 4, 2, 8, 3, 64, {{511, 2}, {512, 1}, {1, 1}, {513, 4}, {257, 5}}},
+      {2, 4, 2, 8, 3, 64, {{4097, 3}, {63, 1}, {255, 2}}},
+      {1, 5, 2, 21, 3, 64, {{300, 70}, {1200, 40}}},
+      {16, 4, 2, 37, 2, 64, {{530, 9}, {64, 3}, {65, 1}}},
+      // More queries than are run at a time.
+      {128, 2, 2, 4, 2, 16, {{70, 70}, {9, 3}}},
   };
 }
 
@@ -67,7 +74,7 @@ class MlaAttentionParityTest : public test::ParityTest {};
 
 TEST_P(MlaAttentionParityTest, AllShapesAndForms) {
   for (const Shape& shape : Shapes()) {
-    for (const DType dtype : {DType::kF32, DType::kBf16}) {
+    for (const DType dtype : {DType::kF32, DType::kBf16, DType::kI8}) {
       Problem problem(GetParam().weights, shape, dtype);
       const std::vector<float> expected = problem.Run(reference_, *runners_[0], MlaForm::kAuto);
       const std::vector<double> tolerances =
@@ -89,7 +96,7 @@ TEST_P(MlaAttentionParityTest, AllShapesAndForms) {
 // any number of threads.
 TEST_P(MlaAttentionParityTest, AbsorbedBitsDoNotDependOnTheBatch) {
   for (const Shape& shape : Shapes()) {
-    for (const DType dtype : {DType::kF32, DType::kBf16}) {
+    for (const DType dtype : {DType::kF32, DType::kBf16, DType::kI8}) {
       Problem problem(GetParam().weights, shape, dtype);
       const std::vector<float> expected = problem.Run(table_, *runners_[0], MlaForm::kAbsorbed);
       for (const auto& runner : runners_) {
@@ -113,7 +120,7 @@ const Shape kThreeSequences = {3, 24, 16, 48, 20, 64, {{40, 2}, {70, 5}, {64, 1}
 
 TEST_P(MlaAttentionParityTest, ANanRowTouchesOnlyQueriesThatSeeIt) {
   constexpr float kNan = std::numeric_limits<float>::quiet_NaN();
-  for (const DType dtype : {DType::kF32, DType::kBf16}) {
+  for (const DType dtype : {DType::kF32, DType::kBf16, DType::kI8}) {
     for (const MlaForm form : kForms) {
       for (const size_t column : {0, 47, 50}) {
         Problem problem(GetParam().weights, kThreeSequences, dtype);

@@ -108,7 +108,8 @@ TEST_F(ValidateDeathTest, MoeRoute) {
 TEST_F(ValidateDeathTest, MlaProject) {
   const auto q_proj = Weight(2 * 6, 5);
   const auto kv_a_proj = Weight(3 + 4, 5);
-  self_test::CacheBuffer cache(DType::kF32, 1, 4, 7);
+  self_test::CacheBuffer cache(
+      {.dtype = DType::kF32, .num_blocks = 1, .block_size = 4, .row_width = 7, .kv_lora_rank = 3});
   const MlaProjectArgs good = {.x = View(2, 5),
                                .weights = {.q_a_proj = {},
                                            .q_a_layernorm = {},
@@ -128,6 +129,9 @@ TEST_F(ValidateDeathTest, MlaProject) {
   args.cache.row_width = 6;
   EXPECT_DEATH(Validate(args), "cache.row_width == row_width \\(6 vs. 7\\)");
   args = good;
+  args.cache.kv_lora_rank = 4;
+  EXPECT_DEATH(Validate(args), "cache.kv_lora_rank == kv_lora_rank \\(4 vs. 3\\)");
+  args = good;
   args.cache.dtype = DType::kF16;
   EXPECT_DEATH(Validate(args), "cache.dtype");
   args = good;
@@ -137,7 +141,11 @@ TEST_F(ValidateDeathTest, MlaProject) {
 
 TEST_F(ValidateDeathTest, MlaAttention) {
   const auto kv_b_proj = Weight(2 * (4 + 3), 5);
-  self_test::CacheBuffer cache(DType::kBf16, 1, 4, 5 + 2);
+  self_test::CacheBuffer cache({.dtype = DType::kBf16,
+                                .num_blocks = 1,
+                                .block_size = 4,
+                                .row_width = 5 + 2,
+                                .kv_lora_rank = 5});
   const auto query_starts = View<int32_t>(2);
   query_starts(1) = 3;
   const MlaAttentionArgs good = {.q = View(3, 2, 6),

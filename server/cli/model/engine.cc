@@ -36,6 +36,9 @@ absl::StatusOr<DType> CacheDTypeOf(const ServerConfig& config, const ModelConfig
   if (config.model.cache_dtype == "auto") {
     return DefaultCacheDType(model);
   }
+  if (config.model.cache_dtype == "int8") {
+    return DType::kI8;
+  }
   return config.model.cache_dtype == "f32" ? DType::kF32 : DType::kBf16;
 }
 

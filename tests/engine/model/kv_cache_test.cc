@@ -40,7 +40,7 @@ TEST(KvCacheTest, BytesAreBlocksTimesBytesPerBlock) {
 // `inspect` plans by tokens, the server by blocks.
 TEST(KvCacheTest, ABlockIsSixtyFourTokensOfThePlan) {
   const Golden golden = Golden::Load("v3-fp8");
-  for (const DType dtype : {DType::kBf16, DType::kF32}) {
+  for (const DType dtype : {DType::kBf16, DType::kF32, DType::kI8}) {
     EXPECT_EQ(CacheBytesPerBlock(golden.config(), MtpCache::kNone, dtype),
               kBlockSize * CacheBytesPerToken(golden.config(), dtype));
   }
@@ -57,7 +57,7 @@ std::vector<std::byte> BlockBytes(KvCache& cache, int64_t num_layers, int64_t bl
   std::vector<std::byte> bytes;
   for (int64_t i = 0; i < num_layers; ++i) {
     const LatentCache& layer = cache.layer(i);
-    const int64_t block_bytes = layer.block_size * layer.row_width * SizeOf(layer.dtype);
+    const int64_t block_bytes = layer.block_size * RowBytes(layer);
     const auto* begin = static_cast<const std::byte*>(layer.rows) + block * block_bytes;
     bytes.insert(bytes.end(), begin, begin + block_bytes);
   }
@@ -67,12 +67,12 @@ std::vector<std::byte> BlockBytes(KvCache& cache, int64_t num_layers, int64_t bl
 TEST(KvCacheTest, CopyBlockCopiesEveryLayerAndNothingElse) {
   const Golden golden = Golden::Load("v3-bf16");
   const int64_t num_layers = golden.config().num_hidden_layers + 1;
-  for (const DType dtype : {DType::kBf16, DType::kF32}) {
+  for (const DType dtype : {DType::kBf16, DType::kF32, DType::kI8}) {
     KvCache cache = MakeCache(golden.config(), MtpCache::kIncluded, dtype, 4);
     int64_t next = 0;
     for (int64_t i = 0; i < num_layers; ++i) {
       const LatentCache& layer = cache.layer(i);
-      const int64_t num_bytes = 4 * layer.block_size * layer.row_width * SizeOf(layer.dtype);
+      const int64_t num_bytes = 4 * layer.block_size * RowBytes(layer);
       for (int64_t byte = 0; byte < num_bytes; ++byte) {
         static_cast<uint8_t*>(layer.rows)[byte] = static_cast<uint8_t>(next++ % 251);
       }

@@ -12,7 +12,13 @@ namespace {
 
 // One head over one sequence: nope_dim 1, rope_dim 2, rank 2, v_head_dim 3.
 struct Problem {
-  Problem() : cache(DType::kF32, 4, 2, 4), kv_b_proj({}, 4, 2, {1, 0, 1, 2, 3, 4, 5, 6}) {
+  Problem()
+      : cache({.dtype = DType::kF32,
+               .num_blocks = 4,
+               .block_size = 2,
+               .row_width = 4,
+               .kv_lora_rank = 2}),
+        kv_b_proj({}, 4, 2, {1, 0, 1, 2, 3, 4, 5, 6}) {
     const std::vector<std::vector<float>> rows = {
         {1, 0, 0, 1}, {0, 2, 1, 0}, {-1, 1, 2, 0}, {4, -4, 0, 3}, {0.5F, 0.5F, 1, 1}};
     for (size_t position = 0; position < rows.size(); ++position) {
@@ -128,7 +134,8 @@ TEST_P(AttentionFormulaTest, RopeTurnsInterleavedPairs) {
   const std::vector<float> cos = {std::cos(kAngleA), std::cos(kAngleB)};
   const std::vector<float> sin = {std::sin(kAngleA), std::sin(kAngleB)};
   const int64_t slot = 5;
-  self_test::CacheBuffer cache(DType::kF32, 2, 3, 5);
+  self_test::CacheBuffer cache(
+      {.dtype = DType::kF32, .num_blocks = 2, .block_size = 3, .row_width = 5, .kv_lora_rank = 1});
   std::array<float, 5> q = {};
   test::KernelRunner runner(2);
   table_.mla_project(
@@ -170,7 +177,8 @@ TEST_P(AttentionFormulaTest, CacheRowsRoundToNearestEven) {
   const std::vector<float> cos = {1, 1};
   const std::vector<float> sin = {0, 0};
   const int64_t slot = 1;
-  self_test::CacheBuffer cache(DType::kBf16, 1, 3, 5);
+  self_test::CacheBuffer cache(
+      {.dtype = DType::kBf16, .num_blocks = 1, .block_size = 3, .row_width = 5, .kv_lora_rank = 1});
   std::array<float, 5> q = {};
   test::KernelRunner runner(1);
   table_.mla_project(

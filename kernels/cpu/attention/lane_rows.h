@@ -1,0 +1,89 @@
+#pragma once
+
+// How cache rows become floats, over a vector type, whose needs lane_loops.h names.
+
+#include <algorithm>
+#include <cstddef>
+#include <cstdint>
+
+#include "base/dtype.h"
+#include "kernels/cpu/attention/lane_kernels.h"
+#include "kernels/latent_cache.h"
+
+namespace hadal::cpu {
+
+template <typename Simd>
+struct LaneRows {
+  static constexpr int64_t kLanes = Simd::kLanes;
+
+  // Rows as they are in the cache, of elements T.
+  template <typename T>
+  struct Stored {
+    // y = columns [begin, begin + count) of a row.
+    [[gnu::always_inline]] static void Widen(const PositionTile& /*positions*/,
+                                             const std::byte* row,
+                                             int64_t begin,
+                                             int64_t count,
+                                             float* y) {
+      const T* x = reinterpret_cast<const T*>(row) + begin;
+      int64_t i = 0;
+      for (; i + kLanes <= count; i += kLanes) {
+        Simd::Store(y + i, Simd::Load(x + i));
+      }
+      for (; i < count; ++i) {
+        y[i] = ToFloat(x[i]);
+      }
+    }
+  };
+
+  // Rows of dtype kI8.
+  struct StoredInt8 {
+    [[gnu::always_inline]] static void Widen(const PositionTile& positions,
+                                             const std::byte* row,
+                                             int64_t begin,
+                                             int64_t count,
+                                             float* y) {
+      const int64_t rank = positions.kv_lora_rank;
+      const auto* values = reinterpret_cast<const int8_t*>(row) + begin;
+      const auto* scales = reinterpret_cast<const float*>(row + Int8ScalesOffset(rank));
+      const int64_t num_values = std::min(count, rank - begin);
+      for (int64_t i = 0; i < num_values;) {
+        const int64_t group = (begin + i) / kLatentGroup;
+        const int64_t end = std::min(num_values, (group + 1) * kLatentGroup - begin);
+        for (; i + kLanes <= end; i += kLanes) {
+          Simd::Store(y + i, Simd::Mul(Simd::Load(values + i), Simd::Set1(scales[group])));
+        }
+        for (; i < end; ++i) {
+          y[i] = static_cast<float>(values[i]) * scales[group];
+        }
+      }
+      const int64_t first = std::max(begin, rank);
+      const std::byte* key = row + Int8KeyOffset(rank);
+      if (first < begin + count) {
+        Stored<bf16>::Widen(positions, key, first - rank, begin + count - first, y + first - begin);
+      }
+    }
+  };
+
+  // Rows that have been widened.
+  struct Widened {};
+
+  // Widens columns [begin, begin + count) of rows [first, first + kRows) and fetches those of the
+  // kRows rows behind them. In pieces of a block, stores and loads hide behind sums.
+  template <typename Source, int64_t kRows>
+  [[gnu::always_inline]] static void Widen(
+      const PositionTile& positions, int64_t first, int64_t begin, int64_t count, float* widened) {
+    constexpr int64_t kLineBytes = 64;
+    const std::byte* const* stored = positions.stored + first;
+    const int64_t first_byte = begin * positions.row_bytes / positions.row_width;
+    const int64_t end_byte = (begin + count) * positions.row_bytes / positions.row_width;
+    for (int64_t row = 0; row < kRows; ++row) {
+      Source::Widen(positions, stored[row], begin, count, widened + row * kColumnBlock);
+      for (int64_t offset = first_byte; offset < end_byte; offset += kLineBytes) {
+        __builtin_prefetch(stored[row + kRows] + offset);
+      }
+    }
+  }
+};
+
+}  // namespace hadal::cpu
