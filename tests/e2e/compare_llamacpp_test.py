@@ -74,9 +74,11 @@ def test_medians_spread_and_ratio(tmp_path, peer):
 
 def test_batches_have_two_rows_and_models_are_kept(tmp_path, peer):
     models = tmp_path / "models"
-    arguments = ("--layers", 2, "--peer", peer, "--tests", "batched", "--repetitions", 1)
+    arguments = ("--layers", 2, "--peer", peer, "--peer-name", "a fork", "--tests", "batched",
+                 "--repetitions", 1)
     result = run_tool(models, *arguments)
     table = table_of(result)
+    assert "a fork, tokens/s | ratio |" in result.stdout
     assert "cut to 2 of its 3 layers" in result.stdout
     assert table["batch 4 x (128 + 64), prefill"][1] == "512 [512, 512]"
     assert table["batch 4 x (128 + 64), decode"][1] == "400 [400, 400]"

@@ -82,10 +82,9 @@ class Hadal:
 class LlamaPrograms:
     """llama-bench and llama-batched-bench of llama.cpp, or of a fork of it, in one folder."""
 
-    title = "llama.cpp"
-
-    def __init__(self, folder: Path, model: Path, threads: int, bench_flags: Sequence[str],
-                 batched_flags: Sequence[str]) -> None:
+    def __init__(self, folder: Path, model: Path, threads: int, bench_flags: Sequence[str] = (),
+                 batched_flags: Sequence[str] = (), title: str = "llama.cpp") -> None:
+        self.title = title
         self._bench = [folder / "llama-bench", "-m", model, "-t", threads, "-r", 1,
                        "-o", "json", *bench_flags]
         self._batched = [folder / "llama-batched-bench", "-m", model, "-t", threads,
