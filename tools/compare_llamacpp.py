@@ -111,7 +111,7 @@ def make_engines(args: argparse.Namespace, models: Models) -> list[Engine]:
         else:
             engines.append(LlamaPrograms(args.peer, gguf_file, args.threads,
                                          shlex.split(args.bench_flags),
-                                         shlex.split(args.batched_flags)))
+                                         shlex.split(args.batched_flags), args.peer_name))
     return engines
 
 
@@ -174,6 +174,8 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)), metavar="N")
     parser.add_argument("--peer", type=Path, metavar="DIR",
                         help="folder with llama-bench and llama-batched-bench")
+    parser.add_argument("--peer-name", default="llama.cpp", metavar="NAME",
+                        help="of a fork, whose programs --peer has")
     parser.add_argument("--bench-flags", default="", metavar="FLAGS",
                         help="more flags for llama-bench, in one word")
     parser.add_argument("--batched-flags", default="", metavar="FLAGS",

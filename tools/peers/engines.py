@@ -17,12 +17,17 @@ _SEQUENCE_ALIGNMENT = 256  # of a sequence's share of llama.cpp's cache
 
 def run_program(command: Sequence[object]) -> str:
     """The program's standard output. EngineError, with the end of its errors, if it fails."""
+    return run_for_streams(command)[0]
+
+
+def run_for_streams(command: Sequence[object]) -> tuple[str, str]:
+    """As run_program; standard output and standard error."""
     words = [str(word) for word in command]
     result = subprocess.run(words, capture_output=True, text=True, check=False)
     if result.returncode != 0:
         last_lines = "\n".join(result.stderr.strip().splitlines()[-8:])
         raise EngineError(f"{' '.join(words)}: exit code {result.returncode}\n{last_lines}")
-    return result.stdout
+    return result.stdout, result.stderr
 
 
 class Engine(Protocol):
@@ -82,10 +87,9 @@ class Hadal:
 class LlamaPrograms:
     """llama-bench and llama-batched-bench of llama.cpp, or of a fork of it, in one folder."""
 
-    title = "llama.cpp"
-
-    def __init__(self, folder: Path, model: Path, threads: int, bench_flags: Sequence[str],
-                 batched_flags: Sequence[str]) -> None:
+    def __init__(self, folder: Path, model: Path, threads: int, bench_flags: Sequence[str] = (),
+                 batched_flags: Sequence[str] = (), title: str = "llama.cpp") -> None:
+        self.title = title
         self._bench = [folder / "llama-bench", "-m", model, "-t", threads, "-r", 1,
                        "-o", "json", *bench_flags]
         self._batched = [folder / "llama-batched-bench", "-m", model, "-t", threads,
@@ -121,13 +125,13 @@ class LlamaPrograms:
         count, prompt, output = (
             workload.num_sequences, workload.prompt_tokens, workload.output_tokens
         )
-        text = run_program([*self._batched, "-c", count * cache_share(workload), "-npp", prompt,
-                            "-ntg", output, "-npl", count])
-        for line in text.splitlines():
+        streams = run_for_streams([*self._batched, "-c", count * cache_share(workload),
+                                   "-npp", prompt, "-ntg", output, "-npl", count])
+        for line in "\n".join(streams).splitlines():  # a fork prints its table as errors
             cells = [cell.strip() for cell in line.strip("|").split("|")]
             if cells[:3] == [str(prompt), str(output), str(count)]:
                 return Speeds(prefill=float(cells[5]), decode=float(cells[7]))
-        raise EngineError(f"llama-batched-bench printed no row for {workload.name}:\n{text}")
+        raise EngineError(f"llama-batched-bench printed no row for {workload.name}")
 
 
 class LlamaPackage:
