@@ -1,15 +1,8 @@
 #include "kernels/cpu/gated_rows.h"
 
-#include <cmath>
+#include <algorithm>
 
 namespace hadal::cpu {
-namespace {
-
-float Silu(float x) {
-  return x / (1.0F + std::exp(-x));
-}
-
-}  // namespace
 
 void GatedRows(const VectorKernels& vector,
                const InputRows& input,
@@ -22,9 +15,7 @@ void GatedRows(const VectorKernels& vector,
   };
   const auto gate = [&](int64_t i, int64_t row, std::span<const float> sums) {
     float* out = activations.Row(i).data() + row;
-    for (size_t j = 0; j < sums.size(); ++j) {
-      out[j] = Silu(out[j]) * sums[j];
-    }
+    vector.silu_multiply(out, sums.data(), std::ssize(sums), out);
   };
   RowDots(vector, input, weights.gate_proj, begin, end, store);
   RowDots(vector, input, weights.up_proj, begin, end, gate);

@@ -51,6 +51,9 @@ struct VectorKernels {
                     int64_t n,
                     const std::array<float*, kTile>& y);
 
+  /// y[0..n) = silu(gate) * up, silu(a) = a / (1 + exp(-a)). y may be `gate`.
+  void (*silu_multiply)(const float* gate, const float* up, int64_t n, float* y);
+
   /// Those of products with quantised weights.
   const PanelKernels& (*panels)();
   LaneKernels lanes;

@@ -5,7 +5,8 @@
 // flags: nothing here may be used from another file.
 //
 // Simd must have: Vec; kLanes; Zero, Set1, Load(const float*), Load(const bf16*), Load(const f16*),
-// Load(const fp8_e4m3*), Store, Add, Mul, MulAdd(a, b, c) = a * b + c, Sum(Vec).
+// Load(const fp8_e4m3*), Store, Add, Sub, Mul, Div, MulAdd(a, b, c) = a * b + c, Sum(Vec), and what
+// lane_loops.h needs.
 
 #include <array>
 #include <cstdint>
@@ -186,6 +187,35 @@ struct VectorLoops {
     }
   }
 
+  // With e = exp(-|a|), which cannot overflow: silu(a) = a / (1 + e), or a e / (1 + e) below 0.
+  static Vec SiluMultiply(Vec gate, Vec up) {
+    const auto is_negative = Simd::Less(gate, Simd::Zero());
+    const Vec size = Simd::Select(is_negative, gate, Simd::Sub(Simd::Zero(), gate));
+    const Vec e = LaneSoftmax<Simd>::Exp(size);
+    const Vec numerator = Simd::Select(is_negative, Simd::Mul(gate, e), gate);
+    return Simd::Mul(Simd::Div(numerator, Simd::Add(Simd::Set1(1), e)), up);
+  }
+
+  static void SiluMultiplyRow(const float* gate, const float* up, int64_t n, float* y) {
+    int64_t i = 0;
+    for (; i + Simd::kLanes <= n; i += Simd::kLanes) {
+      Simd::Store(y + i, SiluMultiply(Simd::Load(gate + i), Simd::Load(up + i)));
+    }
+    if (i < n) {
+      std::array<float, Simd::kLanes> last_gate = {};
+      std::array<float, Simd::kLanes> last_up = {};
+      for (int64_t j = i; j < n; ++j) {
+        last_gate[static_cast<size_t>(j - i)] = gate[j];
+        last_up[static_cast<size_t>(j - i)] = up[j];
+      }
+      Simd::Store(last_gate.data(),
+                  SiluMultiply(Simd::Load(last_gate.data()), Simd::Load(last_up.data())));
+      for (int64_t j = i; j < n; ++j) {
+        y[j] = last_gate[static_cast<size_t>(j - i)];
+      }
+    }
+  }
+
   static constexpr VectorKernels Kernels(const char* name, const PanelKernels& (*panels)()) {
     return {.name = name,
             .widen_bf16 = &Widen<bf16>,
@@ -193,6 +223,7 @@ struct VectorLoops {
             .widen_fp8 = &WidenFp8,
             .dot_tile = &DotTile,
             .axpy_tile = &AxpyTile,
+            .silu_multiply = &SiluMultiplyRow,
             .panels = panels,
             .lanes = LaneLoops<Simd>::Kernels()};
   }

@@ -53,6 +53,13 @@ struct PortableSimd {
     }
     return v;
   }
+  static Vec Div(const Vec& a, const Vec& b) {
+    Vec v;
+    for (size_t i = 0; i < kLanes; ++i) {
+      v[i] = a[i] / b[i];
+    }
+    return v;
+  }
   static Vec MulAdd(const Vec& a, const Vec& b, const Vec& c) {
     Vec v;
     for (size_t i = 0; i < kLanes; ++i) {
