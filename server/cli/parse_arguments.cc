@@ -382,11 +382,8 @@ void AddDoctor(CLI::App& app, DoctorOptions& options) {
 void AddQuantize(CLI::App& app, QuantizeOptions& options) {
   AddModelFlags(app, options.model);
   app.get_option("--weights")
-      ->description("Format of large matrices; the rest stays as it is")
-      ->required()
-      ->check([](const std::string& text) {
-        return text == NameOf(WeightPacking::kNative) ? "native weights need no packing" : "";
-      });
+      ->description("Format of large matrices, int8 or int4; the rest stays as it is")
+      ->required();
   CLI::Option_group* source = app.add_option_group("input");
   source->add_option("--file", options.text_file, "Measure the loss of quality on this UTF-8 text")
       ->type_name("TEXT_FILE");

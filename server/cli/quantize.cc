@@ -185,6 +185,9 @@ boost::json::object ToJson(const Report& report) {
 
 absl::Status RunCommand(const QuantizeOptions& options) {
   // 1. What does not need the weights comes first, so that mistakes show at once.
+  if (options.model.weights == WeightPacking::kNative) {
+    return InvalidArgument("--weights: native weights need no packing");
+  }
   ASSIGN_OR_RETURN(const KernelTable kernels, BuildKernelTable(options.model.kernels));
   ASSIGN_OR_RETURN(std::optional<Material> material, ReadMaterial(options));
 
