@@ -13,13 +13,14 @@ def model(tiny, tmp_path):
 
 
 def logged(result, text):
-    lines = [json.loads(line) for line in result.stderr.decode().splitlines() if line.startswith("{")]
+    lines = [json.loads(line) for line in result.stderr.decode().splitlines()
+             if line.startswith("{")]
     return [line for line in lines if text in line["message"]]
 
 
 def generate(hadal, model, *more):
-    result = hadal.run("generate", "--model", model, "--prompt", "Once upon a time", "--temperature",
-                       0, "--max-tokens", 8, "--json", *more)
+    result = hadal.run("generate", "--model", model, "--prompt", "Once upon a time",
+                       "--temperature", 0, "--max-tokens", 8, "--json", *more)
     assert result.returncode == 0, result.stderr
     return json.loads(result.stdout)["ids"], result
 
@@ -63,8 +64,10 @@ def test_a_place_that_cannot_be_written_costs_a_warning(hadal, model):
 def test_quality_of_a_text(hadal, model, tmp_path):
     text = tmp_path / "text"
     text.write_text("It was the best of times, it was the worst of times. " * 20)
-    quality = {weights: hadal.json("quantize", "--model", model, "--weights", weights, "--file", text)
-               ["quality"] for weights in ("int8", "int4")}
+    quality = {}
+    for weights in ("int8", "int4"):
+        report = hadal.json("quantize", "--model", model, "--weights", weights, "--file", text)
+        quality[weights] = report["quality"]
     score = hadal.json("score", "--model", model, "--file", text)
     for weights in quality:
         assert quality[weights]["tokens"] == len(score["ids"]) - 1
@@ -87,4 +90,5 @@ def test_wrong_flags(hadal, model):
     assert "--weights" in hadal.error(2, "quantize", "--model", model)
     assert "native weights need no packing" in hadal.error(
         2, "quantize", "--model", model, "--weights", "native")
-    assert "int3" in hadal.error(2, "generate", "--model", model, "--prompt", "x", "--weights", "int3")
+    assert "int3" in hadal.error(
+        2, "generate", "--model", model, "--prompt", "x", "--weights", "int3")
