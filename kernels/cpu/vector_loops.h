@@ -12,35 +12,15 @@
 #include <cstdint>
 
 #include "kernels/cpu/attention/lane_loops.h"
+#include "kernels/cpu/silu_loops.h"
 #include "kernels/cpu/vector_kernels.h"
+#include "kernels/cpu/widen_loops.h"
 
 namespace hadal::cpu {
 
 template <typename Simd>
 struct VectorLoops {
   using Vec = typename Simd::Vec;
-
-  template <typename T>
-  static void Widen(const T* x, int64_t n, float* y) {
-    int64_t i = 0;
-    for (; i + Simd::kLanes <= n; i += Simd::kLanes) {
-      Simd::Store(y + i, Simd::Load(x + i));
-    }
-    for (; i < n; ++i) {
-      y[i] = ToFloat(x[i]);
-    }
-  }
-
-  static void WidenFp8(const fp8_e4m3* x, float scale, int64_t n, float* y) {
-    const Vec scales = Simd::Set1(scale);
-    int64_t i = 0;
-    for (; i + Simd::kLanes <= n; i += Simd::kLanes) {
-      Simd::Store(y + i, Simd::Mul(Simd::Load(x + i), scales));
-    }
-    for (; i < n; ++i) {
-      y[i] = ToFloat(x[i]) * scale;
-    }
-  }
 
   // A tile of kRows x kCols dot products. Each has one accumulator over whole vectors, then the
   // tail in order.
@@ -187,43 +167,14 @@ struct VectorLoops {
     }
   }
 
-  // With e = exp(-|a|), which cannot overflow: silu(a) = a / (1 + e), or a e / (1 + e) below 0.
-  static Vec SiluMultiply(Vec gate, Vec up) {
-    const auto is_negative = Simd::Less(gate, Simd::Zero());
-    const Vec size = Simd::Select(is_negative, gate, Simd::Sub(Simd::Zero(), gate));
-    const Vec e = LaneSoftmax<Simd>::Exp(size);
-    const Vec numerator = Simd::Select(is_negative, Simd::Mul(gate, e), gate);
-    return Simd::Mul(Simd::Div(numerator, Simd::Add(Simd::Set1(1), e)), up);
-  }
-
-  static void SiluMultiplyRow(const float* gate, const float* up, int64_t n, float* y) {
-    int64_t i = 0;
-    for (; i + Simd::kLanes <= n; i += Simd::kLanes) {
-      Simd::Store(y + i, SiluMultiply(Simd::Load(gate + i), Simd::Load(up + i)));
-    }
-    if (i < n) {
-      std::array<float, Simd::kLanes> last_gate = {};
-      std::array<float, Simd::kLanes> last_up = {};
-      for (int64_t j = i; j < n; ++j) {
-        last_gate[static_cast<size_t>(j - i)] = gate[j];
-        last_up[static_cast<size_t>(j - i)] = up[j];
-      }
-      Simd::Store(last_gate.data(),
-                  SiluMultiply(Simd::Load(last_gate.data()), Simd::Load(last_up.data())));
-      for (int64_t j = i; j < n; ++j) {
-        y[j] = last_gate[static_cast<size_t>(j - i)];
-      }
-    }
-  }
-
   static constexpr VectorKernels Kernels(const char* name, const PanelKernels& (*panels)()) {
     return {.name = name,
-            .widen_bf16 = &Widen<bf16>,
-            .widen_f16 = &Widen<f16>,
-            .widen_fp8 = &WidenFp8,
+            .widen_bf16 = &WidenLoops<Simd>::template Widen<bf16>,
+            .widen_f16 = &WidenLoops<Simd>::template Widen<f16>,
+            .widen_fp8 = &WidenLoops<Simd>::WidenFp8,
             .dot_tile = &DotTile,
             .axpy_tile = &AxpyTile,
-            .silu_multiply = &SiluMultiplyRow,
+            .silu_multiply = &SiluLoops<Simd>::Multiply,
             .panels = panels,
             .lanes = LaneLoops<Simd>::Kernels()};
   }
