@@ -28,7 +28,12 @@ StepCost::StepCost(const ModelConfig& config, const Weights& weights, DType cach
     }
     Add(layer.mla_project.q_b_proj, layers_);
     Add(layer.mla_project.kv_a_proj_with_mqa, layers_);
-    Add(layer.kv_b_proj, layers_);
+    if (layer.kv_b_proj.is_quantized()) {
+      Add(layer.kv_b_proj.keys, layers_);
+      Add(layer.kv_b_proj.values, layers_);
+    } else {
+      Add(layer.kv_b_proj.whole, layers_);
+    }
     Add(layer.o_proj, layers_);
     if (const auto* moe = std::get_if<MoeWeights>(&layer.mlp)) {
       ++num_moe_layers_;

@@ -104,8 +104,19 @@ void Validate(const MlaAttentionArgs& args) {
   CHECK_EQ(args.out.extent(0), num_tokens);
   CHECK_EQ(args.out.extent(1), num_heads);
   CHECK_EQ(args.out.extent(2), args.v_head_dim);
-  CHECK(!IsQuantized(args.kv_b_proj.format));
-  ValidateWeight(args.kv_b_proj, num_heads * (nope_dim + args.v_head_dim), args.kv_lora_rank);
+  if (args.kv_b_proj.is_quantized()) {
+    const auto validate_part = [num_heads](const WeightMatrix& part, int64_t rows, int64_t cols) {
+      CHECK(IsQuantized(part.format));
+      ValidateWeight(part, num_heads * RoundUpToPanel(rows), cols);
+    };
+    validate_part(args.kv_b_proj.keys, args.kv_lora_rank, nope_dim);
+    validate_part(args.kv_b_proj.values, args.v_head_dim, args.kv_lora_rank);
+    CHECK(args.form != MlaForm::kMaterialised);
+  } else {
+    CHECK(!IsQuantized(args.kv_b_proj.whole.format));
+    ValidateWeight(
+        args.kv_b_proj.whole, num_heads * (nope_dim + args.v_head_dim), args.kv_lora_rank);
+  }
   ValidateCache(args.cache, args.kv_lora_rank, args.kv_lora_rank + rope_dim);
 }
 

@@ -58,7 +58,7 @@ class WeightLoader {
     }
     ASSIGN_OR_RETURN(project.kv_a_proj_with_mqa, Matrix(attention + "kv_a_proj_with_mqa.weight"));
     ASSIGN_OR_RETURN(project.kv_a_layernorm, Vector(attention + "kv_a_layernorm.weight"));
-    ASSIGN_OR_RETURN(layer.kv_b_proj, Matrix(attention + "kv_b_proj.weight"));
+    ASSIGN_OR_RETURN(layer.kv_b_proj, KvUp(attention));
     ASSIGN_OR_RETURN(layer.o_proj, Matrix(attention + "o_proj.weight"));
     ASSIGN_OR_RETURN(layer.post_attention_layernorm,
                      Vector(prefix + "post_attention_layernorm.weight"));
@@ -106,6 +106,17 @@ class WeightLoader {
     return mtp;
   }
 
+  absl::StatusOr<KvUpWeights> KvUp(const std::string& attention) {
+    KvUpWeights weights;
+    if (weights_.packed_.has_value()) {
+      weights.keys = *weights_.packed_->Find(PackedKeysName(attention));
+      weights.values = *weights_.packed_->Find(PackedValuesName(attention));
+    } else {
+      ASSIGN_OR_RETURN(weights.whole, Matrix(attention + "kv_b_proj.weight"));
+    }
+    return weights;
+  }
+
   // A matrix in panels when it is packed, else as it is stored.
   absl::StatusOr<WeightMatrix> Matrix(const std::string& name) {
     if (weights_.packed_.has_value()) {
@@ -150,8 +161,9 @@ std::vector<const TensorInfo*> TensorsInUse(const Checkpoint& checkpoint, Weight
   std::unordered_set<std::string> packed;
   if (packing != WeightPacking::kNative) {
     for (const PackedMatrix& matrix : MakePackedLayout(checkpoint.config(), packing).matrices) {
-      packed.insert(BlockScaleName(matrix.name));
-      packed.insert(matrix.name);
+      const std::string& name = matrix.part == PackedPart::kWhole ? matrix.name : matrix.source;
+      packed.insert(BlockScaleName(name));
+      packed.insert(name);
     }
   }
   std::vector<const TensorInfo*> tensors;

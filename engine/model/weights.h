@@ -14,6 +14,7 @@
 #include "engine/packing/packed_weights.h"
 #include "engine/packing/weight_packing.h"
 #include "kernels/device.h"
+#include "kernels/mla_attention.h"
 #include "kernels/mla_project.h"
 #include "kernels/mlp.h"
 #include "kernels/weight_matrix.h"
@@ -32,8 +33,8 @@ struct MoeWeights {
 struct LayerWeights {
   TensorView<const float, 1> input_layernorm;  // [hidden_size]
   MlaProjectWeights mla_project;
-  WeightMatrix kv_b_proj;  // [num_heads * (nope_dim + v_head_dim), kv_lora_rank]
-  WeightMatrix o_proj;     // [hidden_size, num_heads * v_head_dim]
+  KvUpWeights kv_b_proj;
+  WeightMatrix o_proj;                                  // [hidden_size, num_heads * v_head_dim]
   TensorView<const float, 1> post_attention_layernorm;  // [hidden_size]
   std::variant<MlpWeights, MoeWeights> mlp;
 };

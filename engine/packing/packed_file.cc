@@ -10,7 +10,7 @@ namespace {
 
 // Rises when what the program packs from the same checkpoint is other bytes: the layout of panels,
 // what is packed, the rounding, the pieces of the checksum.
-constexpr std::string_view kVersion = "1";
+constexpr std::string_view kVersion = "2";
 
 constexpr std::string_view kVersionKey = "hadal_packing_version";
 constexpr std::string_view kPackingKey = "weights";

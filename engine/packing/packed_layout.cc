@@ -14,6 +14,7 @@ namespace {
 
 constexpr std::string_view kHead = "lm_head.weight";
 constexpr std::string_view kEmbedding = "model.embed_tokens.weight";
+constexpr std::string_view kKvUp = "kv_b_proj.weight";  // packed in two parts
 
 // The ends of the names of what is packed, besides the head.
 constexpr std::array<std::string_view, 9> kPackedNames = {".q_proj.weight",
@@ -60,25 +61,47 @@ int64_t PackedMatrix::panel_bytes() const {
   return PanelBytes(format, cols);
 }
 
+std::string PackedKeysName(std::string_view prefix) {
+  return std::string(prefix) + "kv_b_proj.keys";
+}
+
+std::string PackedValuesName(std::string_view prefix) {
+  return std::string(prefix) + "kv_b_proj.values";
+}
+
 PackedLayout MakePackedLayout(const ModelConfig& config, WeightPacking packing) {
   CHECK(packing != WeightPacking::kNative);
   PackedLayout layout;
-  for (ExpectedTensor& tensor : ListExpectedTensors(config)) {
-    if (!IsPacked(tensor.name)) {
-      continue;
-    }
-    PackedMatrix matrix = {.name = std::move(tensor.name),
-                           .source = {},
-                           .format = WeightFormat::kInt8,
-                           .rows = tensor.shape[0],
-                           .cols = tensor.shape[1],
-                           .offset = layout.total_bytes};
+  const auto add = [&](PackedMatrix matrix) {
     matrix.format = FormatOf(matrix.name, packing);
-    matrix.source =
-        matrix.name == kHead && config.tie_word_embeddings ? std::string(kEmbedding) : matrix.name;
+    matrix.offset = layout.total_bytes;
     layout.total_bytes += matrix.size_bytes();
     AddPieces(matrix, std::ssize(layout.matrices), layout.pieces);
     layout.matrices.push_back(std::move(matrix));
+  };
+  for (const ExpectedTensor& tensor : ListExpectedTensors(config)) {
+    const std::string_view name = tensor.name;
+    if (IsPacked(name)) {
+      const bool is_tied_head = name == kHead && config.tie_word_embeddings;
+      add({.name = tensor.name,
+           .source = is_tied_head ? std::string(kEmbedding) : tensor.name,
+           .part = PackedPart::kWhole,
+           .rows = tensor.shape[0],
+           .cols = tensor.shape[1]});
+    } else if (name.ends_with(kKvUp)) {
+      const std::string_view prefix = name.substr(0, name.size() - kKvUp.size());
+      const int64_t num_heads = config.num_attention_heads;
+      add({.name = PackedKeysName(prefix),
+           .source = tensor.name,
+           .part = PackedPart::kKeys,
+           .rows = num_heads * RoundUpToPanel(config.kv_lora_rank),
+           .cols = config.qk_nope_head_dim});
+      add({.name = PackedValuesName(prefix),
+           .source = tensor.name,
+           .part = PackedPart::kValues,
+           .rows = num_heads * RoundUpToPanel(config.v_head_dim),
+           .cols = config.kv_lora_rank});
+    }
   }
   return layout;
 }

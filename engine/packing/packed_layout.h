@@ -5,6 +5,7 @@
 
 #include <cstdint>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "engine/checkpoint/model_config.h"
@@ -13,10 +14,18 @@
 
 namespace hadal {
 
+/// What of its source a packed matrix holds.
+enum class PackedPart : int8_t {
+  kWhole,
+  kKeys,    // KvUpWeights::keys of a kv_b_proj
+  kValues,  // KvUpWeights::values of a kv_b_proj
+};
+
 /// One matrix in panels.
 struct PackedMatrix {
-  std::string name;    // of its tensor, in the checkpoint and in the packed file
+  std::string name;  // of its tensor in the packed file; where it is a whole one, in the checkpoint
   std::string source;  // the tensor that it is made from: another one when the head is tied
+  PackedPart part = PackedPart::kWhole;
   WeightFormat format = WeightFormat::kInt8;
   int64_t rows = 0;
   int64_t cols = 0;
@@ -45,6 +54,10 @@ struct PackedLayout {
 
 /// A piece has this many bytes or less, unless a single panel has more.
 inline constexpr int64_t kPieceBytes = int64_t{1} << 20U;
+
+/// The names of the parts of layer `prefix`'s kv_b_proj: "model.layers.0.self_attn." and so on.
+std::string PackedKeysName(std::string_view prefix);
+std::string PackedValuesName(std::string_view prefix);
 
 /// REQUIRES: `packing` is not kNative.
 PackedLayout MakePackedLayout(const ModelConfig& config, WeightPacking packing);

@@ -6,6 +6,7 @@
 
 #include "engine/checkpoint/stored_matrix.h"
 #include "engine/packing/checksum.h"
+#include "engine/packing/kv_up_part.h"
 #include "kernels/device.h"
 #include "kernels/quantization/panels.h"
 
@@ -68,11 +69,15 @@ class Packer {
   // Pieces [begin, end).
   absl::Status PackRun(int64_t begin, int64_t end) {
     const int64_t first_matrix = PieceAt(begin).matrix;
-    std::vector<DeviceBuffer> copies;  // of unaligned tensors, only as long as they are needed
+    std::vector<DeviceBuffer> copies;  // only as long as they are needed
     std::vector<WeightMatrix> sources;
     for (int64_t i = first_matrix; i <= PieceAt(end - 1).matrix; ++i) {
-      ASSIGN_OR_RETURN(sources.emplace_back(),
-                       StoredMatrix(args_.checkpoint, MatrixAt(i).source, copies));
+      const PackedMatrix& matrix = MatrixAt(i);
+      ASSIGN_OR_RETURN(WeightMatrix source, StoredMatrix(args_.checkpoint, matrix.source, copies));
+      if (matrix.part != PackedPart::kWhole) {
+        ASSIGN_OR_RETURN(source, KvUpPart(source, matrix.part, args_.checkpoint.config(), copies));
+      }
+      sources.push_back(source);
     }
     std::vector<absl::Status> statuses(static_cast<size_t>(end - begin));
     args_.pool.ParallelFor(

@@ -18,6 +18,9 @@ MlaForm CheaperForm(const Attention& attention, int64_t queries, int64_t context
 
 MlaForm FormOf(const Attention& attention, int64_t sequence) {
   const MlaAttentionArgs& args = attention.args;
+  if (args.kv_b_proj.is_quantized()) {
+    return MlaForm::kAbsorbed;
+  }
   if (args.form != MlaForm::kAuto) {
     return args.form;
   }

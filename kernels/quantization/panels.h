@@ -57,6 +57,11 @@ constexpr int64_t NumPanels(int64_t rows) {
   return (rows + kPanelRows - 1) / kPanelRows;
 }
 
+/// `rows` filled up to whole panels.
+constexpr int64_t RoundUpToPanel(int64_t rows) {
+  return NumPanels(rows) * kPanelRows;
+}
+
 /// Bytes of one chunk.
 constexpr int64_t ChunkBytes(WeightFormat format) {
   return kPanelRows * kChunkCols / (format == WeightFormat::kInt4 ? 2 : 1);

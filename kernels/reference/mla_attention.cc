@@ -1,37 +1,72 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
+#include <utility>
 #include <vector>
 
+#include "kernels/quantization/int8_row.h"
 #include "kernels/reference/ops.h"
 
 namespace hadal::reference {
 namespace {
 
-// kv_b_proj · c for one row of one head.
-double Expand(const MlaAttentionArgs& args, int64_t kv_b_row, int64_t slot) {
-  double sum = 0;
-  for (int64_t i = 0; i < args.kv_lora_rank; ++i) {
-    sum += double{WeightAt(args.kv_b_proj, kv_b_row, i)} * double{CacheAt(args.cache, slot, i)};
+using Vector = std::vector<double>;
+
+// U_hᵀ q_nope: q_nope · (U_h c) = (U_hᵀ q_nope) · c.
+Vector AbsorbedQuery(const MlaAttentionArgs& args, int64_t t, int64_t h, int64_t nope_dim) {
+  const KvUpWeights& weights = args.kv_b_proj;
+  const auto q = args.q.Row(t, h).first(static_cast<size_t>(nope_dim));
+  std::vector<float> input(q.begin(), q.end());
+  if (weights.is_quantized()) {
+    RoundThroughInt8(q, input);
   }
-  return sum;
+  Vector absorbed(static_cast<size_t>(args.kv_lora_rank), 0.0);
+  for (int64_t i = 0; i < nope_dim; ++i) {
+    for (int64_t j = 0; j < args.kv_lora_rank; ++j) {
+      const float weight =
+          weights.is_quantized()
+              ? WeightAt(weights.keys, h * RoundUpToPanel(args.kv_lora_rank) + j, i)
+              : WeightAt(weights.whole, h * (nope_dim + args.v_head_dim) + i, j);
+      absorbed[static_cast<size_t>(j)] += double{input[static_cast<size_t>(i)]} * double{weight};
+    }
+  }
+  return absorbed;
 }
 
-// One query token of one head: the formula of kernels/mla_attention.h, term by term.
+// out = V_h · latent.
+void ProjectValue(const MlaAttentionArgs& args, int64_t t, int64_t h, Vector latent) {
+  const KvUpWeights& weights = args.kv_b_proj;
+  const int64_t nope_dim = args.q.extent(2) - (args.cache.row_width - args.kv_lora_rank);
+  if (weights.is_quantized()) {
+    std::vector<float> rounded(latent.begin(), latent.end());
+    RoundThroughInt8(rounded, rounded);
+    latent.assign(rounded.begin(), rounded.end());
+  }
+  const int64_t first = weights.is_quantized() ? h * RoundUpToPanel(args.v_head_dim)
+                                               : h * (nope_dim + args.v_head_dim) + nope_dim;
+  const WeightMatrix& values = weights.is_quantized() ? weights.values : weights.whole;
+  for (int64_t i = 0; i < args.v_head_dim; ++i) {
+    double value = 0;
+    for (int64_t j = 0; j < args.kv_lora_rank; ++j) {
+      value += latent[static_cast<size_t>(j)] * double{WeightAt(values, first + i, j)};
+    }
+    args.out(t, h, i) = static_cast<float>(value);
+  }
+}
+
+// One query token of one head: the formula of kernels/mla_attention.h.
 void Attend(const MlaAttentionArgs& args, int64_t t, int64_t h, std::span<const int32_t> blocks) {
   const int64_t nope_dim = args.q.extent(2) - (args.cache.row_width - args.kv_lora_rank);
-  const int64_t first_row = h * (nope_dim + args.v_head_dim);
-  std::vector<double> weights;
+  Vector query = AbsorbedQuery(args, t, h, nope_dim);
+  const auto q_pe = args.q.Row(t, h).subspan(static_cast<size_t>(nope_dim));
+  query.insert(query.end(), q_pe.begin(), q_pe.end());
+  Vector weights;
   double highest = -std::numeric_limits<double>::infinity();
   for (int64_t s = 0; s <= args.positions(t); ++s) {
     const int64_t slot = SlotOf(args.cache, blocks, s);
     double score = 0;
-    for (int64_t i = 0; i < nope_dim; ++i) {
-      score += double{args.q(t, h, i)} * Expand(args, first_row + i, slot);
-    }
-    for (int64_t i = nope_dim; i < args.q.extent(2); ++i) {
-      score += double{args.q(t, h, i)} *
-               double{CacheAt(args.cache, slot, args.kv_lora_rank + i - nope_dim)};
+    for (int64_t i = 0; i < args.cache.row_width; ++i) {
+      score += query[static_cast<size_t>(i)] * double{CacheAt(args.cache, slot, i)};
     }
     weights.push_back(score * double{args.softmax_scale});
     highest = std::max(highest, weights.back());
@@ -41,14 +76,15 @@ void Attend(const MlaAttentionArgs& args, int64_t t, int64_t h, std::span<const 
     weight = std::exp(weight - highest);
     sum += weight;
   }
-  for (int64_t i = 0; i < args.v_head_dim; ++i) {
-    double value = 0;
-    for (int64_t s = 0; s <= args.positions(t); ++s) {
-      value += weights[static_cast<size_t>(s)] *
-               Expand(args, first_row + nope_dim + i, SlotOf(args.cache, blocks, s));
+  Vector latent(static_cast<size_t>(args.kv_lora_rank), 0.0);
+  for (int64_t s = 0; s <= args.positions(t); ++s) {
+    const int64_t slot = SlotOf(args.cache, blocks, s);
+    for (int64_t i = 0; i < args.kv_lora_rank; ++i) {
+      latent[static_cast<size_t>(i)] +=
+          weights[static_cast<size_t>(s)] / sum * double{CacheAt(args.cache, slot, i)};
     }
-    args.out(t, h, i) = static_cast<float>(value / sum);
   }
+  ProjectValue(args, t, h, std::move(latent));
 }
 
 }  // namespace

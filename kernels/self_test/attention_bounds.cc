@@ -4,6 +4,7 @@
 #include <cmath>
 #include <numeric>
 
+#include "kernels/quantization/panels.h"
 #include "kernels/reference/ops.h"
 #include "kernels/self_test/bounds.h"
 
@@ -33,14 +34,30 @@ Vector WeightRow(const WeightMatrix& weight, int64_t row) {
   return values;
 }
 
+// U_h and V_h of a head.
+void TakeWeights(const MlaAttentionArgs& args, int64_t h, int64_t nope_dim, Head& head) {
+  const KvUpWeights& weights = args.kv_b_proj;
+  for (int64_t i = 0; i < nope_dim + args.v_head_dim; ++i) {
+    Vector row;
+    if (!weights.is_quantized()) {
+      row = WeightRow(weights.whole, h * (nope_dim + args.v_head_dim) + i);
+    } else if (i < nope_dim) {
+      for (int64_t j = 0; j < args.kv_lora_rank; ++j) {
+        const int64_t column = h * RoundUpToPanel(args.kv_lora_rank) + j;
+        row.push_back(double{WeightAt(weights.keys, column, i)});
+      }
+    } else {
+      row = WeightRow(weights.values, h * RoundUpToPanel(args.v_head_dim) + i - nope_dim);
+    }
+    (i < nope_dim ? head.u : head.v).push_back(std::move(row));
+  }
+}
+
 Head MakeHead(const MlaAttentionArgs& args, int64_t h, int64_t sequence, int64_t context_len) {
   const int64_t rope_dim = args.cache.row_width - args.kv_lora_rank;
   const int64_t nope_dim = args.q.extent(2) - rope_dim;
   Head head;
-  for (int64_t i = 0; i < nope_dim + args.v_head_dim; ++i) {
-    Vector row = WeightRow(args.kv_b_proj, h * (nope_dim + args.v_head_dim) + i);
-    (i < nope_dim ? head.u : head.v).push_back(std::move(row));
-  }
+  TakeWeights(args, h, nope_dim, head);
   for (int64_t s = 0; s < context_len; ++s) {
     const int64_t slot = reference::SlotOf(args.cache, args.block_tables.Row(sequence), s);
     Vector row;
@@ -59,10 +76,45 @@ Head MakeHead(const MlaAttentionArgs& args, int64_t h, int64_t sequence, int64_t
   return head;
 }
 
+// The tolerances of V_h · z, z the weighted latent, when z is rounded to int8 first: `weights` of
+// the positions are off by a factor of at most 1 + `factors`.
+Vector RoundedTolerances(const MlaAttentionArgs& args,
+                         const Head& head,
+                         const Vector& weights,
+                         const Vector& factors) {
+  Bounded latent;
+  for (size_t j = 0; j < static_cast<size_t>(args.kv_lora_rank); ++j) {
+    double z = 0;
+    double size = 0;
+    for (size_t s = 0; s < weights.size(); ++s) {
+      z += weights[s] * head.latents[s][j];
+      size += weights[s] * std::abs(head.latents[s][j]);
+    }
+    double error = (Gamma(2 * std::ssize(weights)) + 8 * kUnit) * size;
+    for (size_t s = 0; s < weights.size(); ++s) {
+      error += weights[s] * factors[s] * std::abs(head.latents[s][j] - z);
+    }
+    latent.values.push_back(z);
+    latent.errors.push_back(error);
+  }
+  const WeightMatrix& values = args.kv_b_proj.values;
+  const Bounded rounded = RoundedInput(values.format, latent);
+  Vector tolerances;
+  for (const Vector& v : head.v) {
+    double tolerance = (Gamma(values) + 2 * kUnit) * Norm(v) * Norm(rounded.values);
+    for (size_t j = 0; j < v.size(); ++j) {
+      tolerance += std::abs(v[j]) * rounded.errors[j];
+    }
+    tolerances.push_back(tolerance);
+  }
+  return tolerances;
+}
+
 // The tolerances of one query token.
 Vector TokenTolerances(const MlaAttentionArgs& args, const Head& head, int64_t t, int64_t h) {
-  const auto q = args.q.Row(t, h);
-  const Vector q_pe(q.begin() + std::ssize(head.u), q.end());
+  const auto q_row = args.q.Row(t, h);
+  const std::vector<float> q = RoundedInput(args.kv_b_proj.keys.format, q_row.first(head.u.size()));
+  const Vector q_pe(q_row.begin() + std::ssize(head.u), q_row.end());
   Vector q_latent(static_cast<size_t>(args.kv_lora_rank), 0.0);
   double spread = 0;
   for (size_t i = 0; i < head.u.size(); ++i) {
@@ -74,7 +126,8 @@ Vector TokenTolerances(const MlaAttentionArgs& args, const Head& head, int64_t t
   }
   const double q_size = std::sqrt(spread) + Norm(q_latent);
   const double scale = args.softmax_scale;
-  const double gamma = Gamma(args.kv_lora_rank) + Gamma(args.q.extent(2));
+  const double gamma = Gamma(args.kv_lora_rank) + Gamma(args.q.extent(2)) +
+                       (args.kv_b_proj.is_quantized() ? 4 * kUnit : 0);
   const auto context_len = static_cast<size_t>(args.positions(t)) + 1;
   Vector scores;
   Vector errors;
@@ -96,6 +149,13 @@ Vector TokenTolerances(const MlaAttentionArgs& args, const Head& head, int64_t t
   for (size_t s = 0; s < context_len; ++s) {
     scores[s] /= sum;
     latent_size += scores[s] * Norm(head.latents[s]);
+  }
+  if (args.kv_b_proj.is_quantized()) {
+    Vector factors;
+    for (const double error : errors) {
+      factors.push_back(std::expm1(error + worst));
+    }
+    return RoundedTolerances(args, head, scores, factors);
   }
   Vector tolerances;
   for (size_t i = 0; i < head.v.size(); ++i) {

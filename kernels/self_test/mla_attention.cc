@@ -1,5 +1,6 @@
 #include "kernels/self_test/mla_attention.h"
 
+#include "kernels/quantization/panels.h"
 #include "kernels/self_test/attention_bounds.h"
 
 namespace hadal::self_test {
@@ -38,13 +39,31 @@ MlaAttentionProblem::MlaAttentionProblem(const WeightSpec& spec,
       query_starts_(std::ssize(shape.sequences) + 1),
       block_tables_(std::ssize(shape.sequences), NumBlocks(shape) + 1),
       positions_(num_tokens_),
-      kv_b_proj_(WeightBuffer::MakeRandom(spec,
-                                          shape.num_heads * (shape.nope_dim + shape.v_head_dim),
-                                          shape.kv_lora_rank,
-                                          random_)),
+      whole_(WeightBuffer::MakeRandom(
+          spec,
+          IsQuantized(spec.format) ? 0 : shape.num_heads * (shape.nope_dim + shape.v_head_dim),
+          shape.kv_lora_rank,
+          random_)),
+      keys_(WeightBuffer::MakeRandom(
+          spec,
+          IsQuantized(spec.format) ? shape.num_heads * RoundUpToPanel(shape.kv_lora_rank) : 0,
+          shape.nope_dim,
+          random_)),
+      values_(WeightBuffer::MakeRandom(
+          spec,
+          IsQuantized(spec.format) ? shape.num_heads * RoundUpToPanel(shape.v_head_dim) : 0,
+          shape.kv_lora_rank,
+          random_)),
       out_(num_tokens_, shape.num_heads, shape.v_head_dim) {
   q_.Fill([this] { return random_.Normal(); });
   FillSequences();
+}
+
+KvUpWeights MlaAttentionProblem::kv_b_proj() const {
+  if (IsQuantized(keys_.matrix().format)) {
+    return {.whole = {}, .keys = keys_.matrix(), .values = values_.matrix()};
+  }
+  return {.whole = whole_.matrix(), .keys = {}, .values = {}};
 }
 
 MlaAttentionArgs MlaAttentionProblem::Args(MlaForm form) {
@@ -53,7 +72,7 @@ MlaAttentionArgs MlaAttentionProblem::Args(MlaForm form) {
           .query_starts = query_starts_.input(),
           .block_tables = block_tables_.input(),
           .positions = positions_.input(),
-          .kv_b_proj = kv_b_proj_.matrix(),
+          .kv_b_proj = kv_b_proj(),
           .kv_lora_rank = shape_.kv_lora_rank,
           .v_head_dim = shape_.v_head_dim,
           .softmax_scale = softmax_scale,

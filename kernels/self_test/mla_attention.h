@@ -61,8 +61,12 @@ class MlaAttentionProblem {
   GuardedTensor<int32_t, 1> query_starts_;
   GuardedTensor<int32_t, 2> block_tables_;
   GuardedTensor<int32_t, 1> positions_;
-  WeightBuffer kv_b_proj_;
+  WeightBuffer whole_;  // quantised weights are in the two others, published ones here
+  WeightBuffer keys_;
+  WeightBuffer values_;
   GuardedTensor<float, 3> out_;
+
+  [[nodiscard]] KvUpWeights kv_b_proj() const;
 
  private:
   [[nodiscard]] int64_t SlotOf(int64_t sequence, int64_t position) const;

@@ -1,5 +1,6 @@
 #include "kernels/mla_attention.h"
 
+#include "kernels/quantization/panels.h"
 #include "kernels/self_test/attention_bounds.h"
 #include "kernels/self_test/mla_attention.h"
 #include "tests/support/compare.h"
@@ -68,9 +69,16 @@ class Problem : public self_test::MlaAttentionProblem {
   }
 };
 
-constexpr std::array kForms = {MlaForm::kAbsorbed, MlaForm::kMaterialised, MlaForm::kAuto};
-
-class MlaAttentionParityTest : public test::ParityTest {};
+class MlaAttentionParityTest : public test::ParityTest {
+ protected:
+  // Those that the weights allow.
+  [[nodiscard]] std::vector<MlaForm> Forms() const {
+    if (IsQuantized(GetParam().weights.format)) {
+      return {MlaForm::kAbsorbed, MlaForm::kAuto};
+    }
+    return {MlaForm::kAbsorbed, MlaForm::kMaterialised, MlaForm::kAuto};
+  }
+};
 
 TEST_P(MlaAttentionParityTest, AllShapesAndForms) {
   for (const Shape& shape : Shapes()) {
@@ -79,7 +87,7 @@ TEST_P(MlaAttentionParityTest, AllShapesAndForms) {
       const std::vector<float> expected = problem.Run(reference_, *runners_[0], MlaForm::kAuto);
       const std::vector<double> tolerances =
           self_test::AttentionTolerances(problem.Args(MlaForm::kAuto));
-      for (const MlaForm form : kForms) {
+      for (const MlaForm form : Forms()) {
         for (const auto& runner : runners_) {
           SCOPED_TRACE(testing::Message()
                        << shape.num_heads << " heads, rank " << shape.kv_lora_rank << ", cache "
@@ -121,7 +129,7 @@ const Shape kThreeSequences = {3, 24, 16, 48, 20, 64, {{40, 2}, {70, 5}, {64, 1}
 TEST_P(MlaAttentionParityTest, ANanRowTouchesOnlyQueriesThatSeeIt) {
   constexpr float kNan = std::numeric_limits<float>::quiet_NaN();
   for (const DType dtype : {DType::kF32, DType::kBf16, DType::kI8}) {
-    for (const MlaForm form : kForms) {
+    for (const MlaForm form : Forms()) {
       for (const size_t column : {0, 47, 50}) {
         Problem problem(GetParam().weights, kThreeSequences, dtype);
         const std::vector<float> clean = problem.Run(table_, *runners_[1], form);
@@ -147,7 +155,7 @@ TEST_P(MlaAttentionParityTest, ExtremeScoresStayFinite) {
     const std::vector<float> expected = problem.Run(reference_, *runners_[0], MlaForm::kAuto);
     const std::vector<double> tolerances =
         self_test::AttentionTolerances(problem.Args(MlaForm::kAuto));
-    for (const MlaForm form : kForms) {
+    for (const MlaForm form : Forms()) {
       const std::vector<float> actual = problem.Run(table_, *runners_[1], form);
       EXPECT_TRUE(std::all_of(
           actual.begin(), actual.end(), [](float value) { return std::isfinite(value); }));
@@ -158,7 +166,7 @@ TEST_P(MlaAttentionParityTest, ExtremeScoresStayFinite) {
 
 INSTANTIATE_TEST_SUITE_P(BackEnds,
                          MlaAttentionParityTest,
-                         testing::ValuesIn(test::PublishedFormatCases()),
+                         testing::ValuesIn(test::ParityCases()),
                          test::NameOfParam);
 
 }  // namespace

@@ -148,17 +148,18 @@ TEST_F(ValidateDeathTest, MlaAttention) {
                                 .kv_lora_rank = 5});
   const auto query_starts = View<int32_t>(2);
   query_starts(1) = 3;
-  const MlaAttentionArgs good = {.q = View(3, 2, 6),
-                                 .cache = cache.cache(),
-                                 .query_starts = query_starts,
-                                 .block_tables = View<int32_t>(1, 1),
-                                 .positions = View<int32_t>(3),
-                                 .kv_b_proj = kv_b_proj.matrix(),
-                                 .kv_lora_rank = 5,
-                                 .v_head_dim = 3,
-                                 .softmax_scale = 1,
-                                 .form = MlaForm::kAuto,
-                                 .out = View(3, 2, 3)};
+  const MlaAttentionArgs good = {
+      .q = View(3, 2, 6),
+      .cache = cache.cache(),
+      .query_starts = query_starts,
+      .block_tables = View<int32_t>(1, 1),
+      .positions = View<int32_t>(3),
+      .kv_b_proj = {.whole = kv_b_proj.matrix(), .keys = {}, .values = {}},
+      .kv_lora_rank = 5,
+      .v_head_dim = 3,
+      .softmax_scale = 1,
+      .form = MlaForm::kAuto,
+      .out = View(3, 2, 3)};
   Validate(good);
   MlaAttentionArgs args = good;
   args.out = View(3, 2, 4);

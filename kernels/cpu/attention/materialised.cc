@@ -59,7 +59,7 @@ void ExpandRows(const Attention& attention, int64_t head, int64_t count, const W
   const int64_t begin = head * attention.head_rows;
   RowDots(attention.vector,
           {.x = latents, .indices = {}},
-          attention.args.kv_b_proj,
+          attention.args.kv_b_proj.whole,
           begin,
           begin + attention.head_rows,
           [&](int64_t i, int64_t row, std::span<const float> sums) {

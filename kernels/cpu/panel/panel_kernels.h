@@ -33,6 +33,15 @@ struct Int8Rows {
     part.count = num_rows;
     return part;
   }
+
+  /// Rows first, first + step, …: `num_rows` of them.
+  [[nodiscard]] Int8Rows Every(int64_t step, int64_t first, int64_t num_rows) const {
+    Int8Rows part = Part(first, num_rows, 0);
+    part.values_stride *= step;
+    part.scales_stride *= step;
+    part.sums_stride *= step;
+    return part;
+  }
 };
 
 /// Input rows times some panels, over whole groups of columns from a group's first on.

@@ -44,19 +44,29 @@ void ForRows(int64_t count, int64_t cols, ThreadPool& pool, ThreadPool::Body bod
 }  // namespace
 
 Int8Rows RoundRows(const PanelKernels& panels,
-                   const TensorView<const float, 2>& x,
+                   const TensorView<const float, 3>& x,
+                   int64_t cols,
                    ExecutionContext& context) {
-  const RowStorage storage = AllocateRows(x.extent(0), x.extent(1), context.scratch);
+  const int64_t num_inner = x.extent(1);
+  const RowStorage storage = AllocateRows(x.extent(0) * num_inner, cols, context.scratch);
   ForRows(
-      x.extent(0), x.extent(1), context.pool, [&](int64_t begin, int64_t end, int32_t /*worker*/) {
-        for (int64_t t = begin; t < end; ++t) {
-          panels.round_row(x.Row(t),
-                           storage.values.Row(t).data(),
-                           storage.scales.Row(t).data(),
-                           storage.sums.Row(t).data());
+      storage.rows.count, cols, context.pool, [&](int64_t begin, int64_t end, int32_t /*worker*/) {
+        for (int64_t i = begin; i < end; ++i) {
+          panels.round_row(x.Row(i / num_inner, i % num_inner).first(static_cast<size_t>(cols)),
+                           storage.values.Row(i).data(),
+                           storage.scales.Row(i).data(),
+                           storage.sums.Row(i).data());
         }
       });
   return storage.rows;
+}
+
+Int8Rows RoundRows(const PanelKernels& panels,
+                   const TensorView<const float, 2>& x,
+                   ExecutionContext& context) {
+  const TensorView<const float, 3> rows = {
+      x.data, {x.extent(0), 1, x.extent(1)}, {x.strides[0], x.strides[0], 1}};
+  return RoundRows(panels, rows, x.extent(1), context);
 }
 
 Int8Rows GatherRows(const Int8Rows& rows,

@@ -17,6 +17,12 @@ Int8Rows RoundRows(const PanelKernels& panels,
                    const TensorView<const float, 2>& x,
                    ExecutionContext& context);
 
+/// The first `cols` elements of the rows of x: row (i, j) is row i * x.extent(1) + j of the result.
+Int8Rows RoundRows(const PanelKernels& panels,
+                   const TensorView<const float, 3>& x,
+                   int64_t cols,
+                   ExecutionContext& context);
+
 /// Rows `indices` of `rows`, copied side by side in memory of the arena.
 Int8Rows GatherRows(const Int8Rows& rows,
                     std::span<const int32_t> indices,

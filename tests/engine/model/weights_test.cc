@@ -91,7 +91,7 @@ TEST(WeightsTest, EveryMatrixAndScaleIsAligned) {
   expect_aligned(weights->embed_tokens);
   expect_aligned(weights->lm_head);
   for (const LayerWeights& layer : weights->layers) {
-    expect_aligned(layer.kv_b_proj);
+    expect_aligned(layer.kv_b_proj.whole);
     expect_aligned(layer.o_proj);
     expect_aligned(layer.mla_project.q_a_proj);
     expect_aligned(layer.mla_project.q_b_proj);

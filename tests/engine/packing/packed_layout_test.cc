@@ -42,6 +42,8 @@ TEST(PackedLayoutTest, HoldsLargeMatricesAndNothingElse) {
                              "model.layers.0.self_attn.q_a_proj.weight",
                              "model.layers.0.self_attn.q_b_proj.weight",
                              "model.layers.0.self_attn.kv_a_proj_with_mqa.weight",
+                             "model.layers.0.self_attn.kv_b_proj.keys",
+                             "model.layers.2.self_attn.kv_b_proj.values",
                              "model.layers.0.self_attn.o_proj.weight",
                              "model.layers.0.mlp.down_proj.weight",
                              "model.layers.1.mlp.experts.3.up_proj.weight",

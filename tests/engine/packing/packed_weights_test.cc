@@ -12,6 +12,7 @@
 
 #include "base/mapped_file.h"
 #include "engine/checkpoint/stored_matrix.h"
+#include "engine/packing/kv_up_part.h"
 #include "kernels/quantization/panels.h"
 #include "tests/support/checkpoint_writer.h"
 
@@ -84,8 +85,12 @@ class PackedWeightsTest : public testing::Test {
     for (const PackedMatrix& matrix : layout.matrices) {
       const WeightMatrix* const packed = weights.Find(matrix.name);
       ASSERT_NE(packed, nullptr) << matrix.name;
-      const auto source = StoredMatrix(*checkpoint_, matrix.source, copies);
+      auto source = StoredMatrix(*checkpoint_, matrix.source, copies);
       ASSERT_TRUE(source.ok());
+      if (matrix.part != PackedPart::kWhole) {
+        source = KvUpPart(*source, matrix.part, checkpoint_->config(), copies);
+        ASSERT_TRUE(source.ok());
+      }
       std::vector<std::byte> panel(static_cast<size_t>(matrix.panel_bytes()));
       std::vector<float> row(static_cast<size_t>(matrix.cols));
       for (int64_t i = 0; i < matrix.num_panels(); ++i) {
@@ -222,7 +227,7 @@ TEST_F(PackedWeightsTest, EveryBitOfTheDataCounts) {
 TEST_F(PackedWeightsTest, FilesOfOtherVersionsAndFormatsAreMadeAgain) {
   ExpectRebuilt(
       [](std::string& file) {
-        Replace(file, "\"hadal_packing_version\":\"1\"", "\"hadal_packing_version\":\"0\"");
+        Replace(file, "\"hadal_packing_version\":\"2\"", "\"hadal_packing_version\":\"0\"");
       },
       FileCheck::kHeader,
       "another version");

@@ -47,7 +47,7 @@ struct Problem {
                          .query_starts = MakeView(query_starts.data(), 2),
                          .block_tables = MakeView(block_table.data(), 1, 3),
                          .positions = MakeView(static_cast<const int32_t*>(&position), 1),
-                         .kv_b_proj = kv_b_proj.matrix(),
+                         .kv_b_proj = {.whole = kv_b_proj.matrix(), .keys = {}, .values = {}},
                          .kv_lora_rank = 2,
                          .v_head_dim = 3,
                          .softmax_scale = softmax_scale,
