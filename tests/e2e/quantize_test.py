@@ -1,9 +1,13 @@
 """Packed weights as a user meets them: made once, found again, mended, and what they cost."""
 
 import json
+import os
 import shutil
 
 import pytest
+from conftest import ROOT
+
+SANITIZED = os.environ["HADAL_SANITIZED"] == "1"
 
 
 @pytest.fixture
@@ -78,6 +82,15 @@ def test_quality_of_a_text(hadal, model, tmp_path):
     assert packed["perplexity"] == pytest.approx(quality["int4"]["perplexity"], rel=1e-4)
 
 
+def test_quality_of_answers_to_chats(hadal, tmp_path):
+    chats = json.loads((ROOT / "models" / "demo" / "chats.json").read_text())[:4]
+    (tmp_path / "chats.json").write_text(json.dumps(chats))
+    report = hadal.json("quantize", "--weights", "int8", "--chats", tmp_path / "chats.json")
+    assert 20 < report["quality"]["tokens"] <= 4 * 64
+    assert 0.9 < report["quality"]["perplexity_ratio"] < 1.1
+
+
+@pytest.mark.skipif(SANITIZED, reason="a sanitized program takes minutes for all its chats")
 @pytest.mark.parametrize("weights, most", [("int8", 1.002), ("int4", 1.02)])
 def test_the_demo_model_loses_next_to_nothing(hadal, weights, most):
     report = hadal.json("quantize", "--weights", weights)
