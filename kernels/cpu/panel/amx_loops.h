@@ -1,17 +1,6 @@
 #pragma once
 
-// Products with quantised panels on tile registers, written once over a type of tiles: the
-// hardware's, or one that computes the same in plain loops, for machines without AMX.
-//
-// Tiles must have, with tile numbers 0..7 as template arguments:
-//   Configure(rows0, rows1)      tiles 0, 1, 4 hold rows0 rows, tiles 2, 3, 5 hold rows1, all
-//   others
-//                                16; each row 64 bytes; no change when that is how they are
-//   Zero<kTile>()
-//   Load<kTile>(data, stride)    rows of 64 bytes, `stride` bytes apart
-//   Store<kTile>(data, stride)
-//   DotSignedUnsigned<kSum, kA, kB>()  kSum[m][n] += sum over i < 16 and c < 4 of the products of
-//                                      signed kA[m][4i + c] and unsigned kB[i][4n + c]
+// Products with quantised panels on tile registers (see amx/hardware_tiles.h).
 //
 // A chunk of a panel is one B tile. A block is 32 input rows by 2 panels: 4 products for 4 tiles
 // loaded. What bounds it: the products (16 cycles each), beside which the sums of a group of two

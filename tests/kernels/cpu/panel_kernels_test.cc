@@ -1,7 +1,6 @@
 #include "kernels/cpu/panel/panel_kernels.h"
 
 #include <array>
-#include <cstring>
 #include <vector>
 
 #include <gtest/gtest.h>
@@ -9,68 +8,11 @@
 #include "kernels/cpu/panel/amx_loops.h"
 #include "kernels/cpu/vector_kernels.h"
 #include "kernels/self_test/random_tensors.h"
+#include "tests/kernels/cpu/emulated_tiles.h"
 #include "tests/support/compare.h"
 
 namespace hadal::cpu {
 namespace {
-
-// Tile registers in plain memory, as the manual defines their instructions: so that the loops over
-// tiles are tested on machines without AMX too.
-struct EmulatedTiles {
-  struct Tile {
-    int64_t rows = 16;
-    std::array<std::array<uint8_t, 64>, 16> bytes = {};
-  };
-  static std::array<Tile, 8>& tiles() {
-    static std::array<Tile, 8> all;
-    return all;
-  }
-
-  static void Configure(int64_t rows0, int64_t rows1) {
-    for (const size_t tile : {0, 1, 4}) {
-      tiles()[tile] = {.rows = rows0, .bytes = {}};
-    }
-    for (const size_t tile : {2, 3, 5}) {
-      tiles()[tile] = {.rows = rows1, .bytes = {}};
-    }
-  }
-  template <int kTile>
-  static void Zero() {
-    tiles()[kTile].bytes = {};
-  }
-  template <int kTile>
-  static void Load(const void* data, int64_t stride) {
-    for (int64_t row = 0; row < tiles()[kTile].rows; ++row) {
-      std::memcpy(tiles()[kTile].bytes[static_cast<size_t>(row)].data(),
-                  static_cast<const std::byte*>(data) + row * stride,
-                  64);
-    }
-  }
-  template <int kTile>
-  static void Store(void* data, int64_t stride) {
-    for (int64_t row = 0; row < tiles()[kTile].rows; ++row) {
-      std::memcpy(static_cast<std::byte*>(data) + row * stride,
-                  tiles()[kTile].bytes[static_cast<size_t>(row)].data(),
-                  64);
-    }
-  }
-  template <int kSum, int kA, int kB>
-  static void DotSignedUnsigned() {
-    for (size_t m = 0; m < static_cast<size_t>(tiles()[kSum].rows); ++m) {
-      for (size_t n = 0; n < 16; ++n) {
-        int32_t sum = 0;
-        std::memcpy(&sum, &tiles()[kSum].bytes[m][n * 4], sizeof(sum));
-        for (size_t i = 0; i < 16; ++i) {
-          for (size_t c = 0; c < 4; ++c) {
-            sum += static_cast<int8_t>(tiles()[kA].bytes[m][i * 4 + c]) *
-                   int32_t{tiles()[kB].bytes[i][n * 4 + c]};
-          }
-        }
-        std::memcpy(&tiles()[kSum].bytes[m][n * 4], &sum, sizeof(sum));
-      }
-    }
-  }
-};
 
 PanelKernels EmulatedAmxPanels() {
   PanelKernels kernels = PortablePanels();
