@@ -10,6 +10,7 @@
 #include <immintrin.h>
 
 #include "kernels/cpu/panel/panel_kernels.h"
+#include "kernels/cpu/unroll.h"
 
 namespace hadal::cpu {
 namespace {
@@ -29,6 +30,11 @@ __m512i Broadcast4(const int8_t* x) {
   return _mm512_set1_epi32(four);
 }
 
+// sums += the products. In assembly, since GCC 12 copies and spills the sums of many intrinsics.
+void AddProducts(__m512i weights, __m512i four, __m512i& sums) {
+  asm("vpdpbusd %2, %1, %0" : "+v"(sums) : "v"(weights), "v"(four));
+}
+
 void AddScaled(__m512i sums, __m512 weight_scales, float x_scale, float* y) {
   const __m512 scales = _mm512_mul_ps(weight_scales, _mm512_set1_ps(x_scale));
   _mm512_storeu_ps(y, _mm512_fmadd_ps(_mm512_cvtepi32_ps(sums), scales, _mm512_loadu_ps(y)));
@@ -44,41 +50,41 @@ void Int8Block(const PanelTile& tile, int64_t first, int64_t panel) {
     const int64_t group = chunk / kGroupChunks;
     const int64_t num_chunks = std::min(kGroupChunks, tile.num_chunks - chunk);
     __m512i sums[kRows][kPanels];  // NOLINT(*-avoid-c-arrays)
-    for (int t = 0; t < kRows; ++t) {
+    Unroll<kRows>([&](auto t) __attribute__((always_inline)) {
       const int32_t* x_sums = x.sums + t * x.sums_stride + chunk * 2;
       int32_t sum = 0;
       for (int64_t s = 0; s < num_chunks * 2; ++s) {
         sum += x_sums[s];
       }
-      for (int p = 0; p < kPanels; ++p) {
+      Unroll<kPanels>([&](auto p) __attribute__((always_inline)) {
         sums[t][p] = _mm512_set1_epi32(-kInt8Offset * sum);
-      }
-    }
+      });
+    });
     const std::byte* weights = groups + kGroupHeaderBytes;
     const int8_t* values = x.values + chunk * kChunkCols;
     for (int64_t i = 0; i < num_chunks * kSteps; ++i) {
       __m512i w[kPanels];  // NOLINT(*-avoid-c-arrays)
-      for (int p = 0; p < kPanels; ++p) {
+      Unroll<kPanels>([&](auto p) __attribute__((always_inline)) {
         const std::byte* row = weights + p * tile.panel_stride + i * 64;
         _mm_prefetch(row + kPrefetchBytes, _MM_HINT_T0);
         w[p] = LoadWeights(row);
-      }
-      for (int t = 0; t < kRows; ++t) {
+      });
+      Unroll<kRows>([&](auto t) __attribute__((always_inline)) {
         const __m512i four = Broadcast4(values + t * x.values_stride + i * 4);
-        for (int p = 0; p < kPanels; ++p) {
-          sums[t][p] = _mm512_dpbusd_epi32(sums[t][p], w[p], four);
-        }
-      }
+        Unroll<kPanels>([&](auto p) __attribute__((always_inline)) {
+          AddProducts(w[p], four, sums[t][p]);
+        });
+      });
     }
-    for (int p = 0; p < kPanels; ++p) {
+    Unroll<kPanels>([&](auto p) __attribute__((always_inline)) {
       const __m512 scales = _mm512_loadu_ps(groups + p * tile.panel_stride);
-      for (int t = 0; t < kRows; ++t) {
+      Unroll<kRows>([&](auto t) __attribute__((always_inline)) {
         AddScaled(sums[t][p],
                   scales,
                   x.scales[t * x.scales_stride + group],
                   y + t * kTileRows + p * kPanelRows);
-      }
-    }
+      });
+    });
     groups += GroupBytes(WeightFormat::kInt8);
   }
 }
@@ -95,61 +101,66 @@ void Int4Block(const PanelTile& tile, int64_t first, int64_t panel) {
     const int64_t group = chunk / kGroupChunks;
     const int64_t num_chunks = std::min(kGroupChunks, tile.num_chunks - chunk);
     __m512 totals[kRows][kPanels];  // NOLINT(*-avoid-c-arrays)
-    for (auto& row : totals) {
-      for (__m512& total : row) {
-        total = _mm512_setzero_ps();
-      }
-    }
+    Unroll<kRows>([&](auto t) __attribute__((always_inline)) {
+      Unroll<kPanels>([&](auto p)
+                          __attribute__((always_inline)) { totals[t][p] = _mm512_setzero_ps(); });
+    });
     for (int64_t c = 0; c < num_chunks; ++c) {
       __m512i low[kRows][kPanels];   // NOLINT(*-avoid-c-arrays)
       __m512i high[kRows][kPanels];  // NOLINT(*-avoid-c-arrays)
-      for (int t = 0; t < kRows; ++t) {
+      Unroll<kRows>([&](auto t) __attribute__((always_inline)) {
         const int32_t* x_sums = x.sums + t * x.sums_stride + (chunk + c) * 2;
-        for (int p = 0; p < kPanels; ++p) {
+        Unroll<kPanels>([&](auto p) __attribute__((always_inline)) {
           low[t][p] = _mm512_set1_epi32(-kInt4Offset * x_sums[0]);
           high[t][p] = _mm512_set1_epi32(-kInt4Offset * x_sums[1]);
-        }
-      }
+        });
+      });
       const std::byte* weights = groups + kGroupHeaderBytes + c * ChunkBytes(WeightFormat::kInt4);
       const int8_t* values = x.values + (chunk + c) * kChunkCols;
       for (int64_t i = 0; i < kSteps / 2; ++i) {
-        for (int p = 0; p < kPanels; ++p) {
+        __m512i w_low[kPanels];   // NOLINT(*-avoid-c-arrays)
+        __m512i w_high[kPanels];  // NOLINT(*-avoid-c-arrays)
+        Unroll<kPanels>([&](auto p) __attribute__((always_inline)) {
           const std::byte* row = weights + p * tile.panel_stride + i * 64;
           _mm_prefetch(row + kPrefetchBytes, _MM_HINT_T0);
           const __m512i both = LoadWeights(row);
-          const __m512i w_low = _mm512_and_si512(both, low_half);
-          const __m512i w_high = _mm512_and_si512(_mm512_srli_epi16(both, 4), low_half);
-          for (int t = 0; t < kRows; ++t) {
-            const int8_t* four = values + t * x.values_stride + i * 4;
-            low[t][p] = _mm512_dpbusd_epi32(low[t][p], w_low, Broadcast4(four));
-            high[t][p] = _mm512_dpbusd_epi32(high[t][p], w_high, Broadcast4(four + kSubgroupCols));
-          }
-        }
+          w_low[p] = _mm512_and_si512(both, low_half);
+          w_high[p] = _mm512_and_si512(_mm512_srli_epi16(both, 4), low_half);
+        });
+        Unroll<kRows>([&](auto t) __attribute__((always_inline)) {
+          const int8_t* values_of_row = values + t * x.values_stride + i * 4;
+          const __m512i x_low = Broadcast4(values_of_row);
+          const __m512i x_high = Broadcast4(values_of_row + kSubgroupCols);
+          Unroll<kPanels>([&](auto p) __attribute__((always_inline)) {
+            AddProducts(w_low[p], x_low, low[t][p]);
+            AddProducts(w_high[p], x_high, high[t][p]);
+          });
+        });
       }
-      for (int p = 0; p < kPanels; ++p) {
+      Unroll<kPanels>([&](auto p) __attribute__((always_inline)) {
         const __m512i header = LoadWeights(groups + p * tile.panel_stride);
         const __m512i multipliers = _mm512_srli_epi32(header, static_cast<unsigned>(c * 8));
         const __m512i four_bits = _mm512_set1_epi32(0xF);
         const __m512 m_low = _mm512_cvtepi32_ps(_mm512_and_si512(multipliers, four_bits));
         const __m512 m_high =
             _mm512_cvtepi32_ps(_mm512_and_si512(_mm512_srli_epi32(multipliers, 4), four_bits));
-        for (int t = 0; t < kRows; ++t) {
+        Unroll<kRows>([&](auto t) __attribute__((always_inline)) {
           totals[t][p] = _mm512_fmadd_ps(_mm512_cvtepi32_ps(low[t][p]), m_low, totals[t][p]);
           totals[t][p] = _mm512_fmadd_ps(_mm512_cvtepi32_ps(high[t][p]), m_high, totals[t][p]);
-        }
-      }
+        });
+      });
     }
-    for (int p = 0; p < kPanels; ++p) {
+    Unroll<kPanels>([&](auto p) __attribute__((always_inline)) {
       const __m512i header = LoadWeights(groups + p * tile.panel_stride);
       const __m512 scales =
           _mm512_castsi512_ps(_mm512_and_si512(header, _mm512_set1_epi32(-0x10000)));
-      for (int t = 0; t < kRows; ++t) {
+      Unroll<kRows>([&](auto t) __attribute__((always_inline)) {
         float* out = y + t * kTileRows + p * kPanelRows;
         const __m512 both =
             _mm512_mul_ps(scales, _mm512_set1_ps(x.scales[t * x.scales_stride + group]));
         _mm512_storeu_ps(out, _mm512_fmadd_ps(totals[t][p], both, _mm512_loadu_ps(out)));
-      }
-    }
+      });
+    });
     groups += GroupBytes(WeightFormat::kInt4);
   }
 }
@@ -202,16 +213,12 @@ void Int4Rows(const PanelTile& tile, int64_t first) {
 // registers.
 void Int4Tile(const PanelTile& tile) {
   int64_t t = 0;
-  for (; t + 8 <= tile.x.count; t += 8) {
-    Int4Rows<8, 1>(tile, t);
+  for (; t + 6 <= tile.x.count; t += 6) {
+    Int4Rows<6, 2>(tile, t);
   }
   switch (tile.x.count - t) {
-    case 7:
-      return Int4Rows<7, 1>(tile, t);
-    case 6:
-      return Int4Rows<6, 1>(tile, t);
     case 5:
-      return Int4Rows<5, 1>(tile, t);
+      return Int4Rows<5, 2>(tile, t);
     case 4:
       return Int4Rows<4, 2>(tile, t);
     case 3:
@@ -310,7 +317,7 @@ const PanelKernels& Avx512Panels() {
                                             .round_row = &RoundRow,
                                             .int8_tile = &Int8Tile,
                                             .int4_tile = &Int4Tile,
-                                            .most_int4_rows = 16,
+                                            .most_int4_rows = 8,
                                             .widen_int4 = &WidenInt4};
   return kKernels;
 }
