@@ -19,6 +19,7 @@ constexpr int64_t kGroupChunks = kGroupCols / kChunkCols;
 constexpr int64_t kSteps = kChunkCols / 4;  // of 4 columns in a chunk
 // Ahead of what is multiplied, in bytes of a panel: the distance that costs least on a Xeon.
 constexpr int64_t kPrefetchBytes = 1024;
+constexpr int64_t kBlockRows = 6;  // input rows that fill the registers
 
 __m512i LoadWeights(const std::byte* row) {
   return _mm512_loadu_si512(row);
@@ -40,53 +41,45 @@ void AddScaled(__m512i sums, __m512 weight_scales, float x_scale, float* y) {
   _mm512_storeu_ps(y, _mm512_fmadd_ps(_mm512_cvtepi32_ps(sums), scales, _mm512_loadu_ps(y)));
 }
 
-// kRows input rows times kPanels panels.
-template <int kRows, int kPanels>
-void Int8Block(const PanelTile& tile, int64_t first, int64_t panel) {
-  const Int8Rows x = tile.x.Part(first, kRows, 0);
-  const std::byte* groups = tile.panels + panel * tile.panel_stride;
-  float* y = tile.y + first * kTileRows + panel * kPanelRows;
-  for (int64_t chunk = 0; chunk < tile.num_chunks; chunk += kGroupChunks) {
-    const int64_t group = chunk / kGroupChunks;
-    const int64_t num_chunks = std::min(kGroupChunks, tile.num_chunks - chunk);
-    __m512i sums[kRows][kPanels];  // NOLINT(*-avoid-c-arrays)
-    Unroll<kRows>([&](auto t) __attribute__((always_inline)) {
-      const int32_t* x_sums = x.sums + t * x.sums_stride + chunk * 2;
-      int32_t sum = 0;
-      for (int64_t s = 0; s < num_chunks * 2; ++s) {
-        sum += x_sums[s];
-      }
-      Unroll<kPanels>([&](auto p) __attribute__((always_inline)) {
-        sums[t][p] = _mm512_set1_epi32(-kInt8Offset * sum);
-      });
-    });
-    const std::byte* weights = groups + kGroupHeaderBytes;
-    const int8_t* values = x.values + chunk * kChunkCols;
-    for (int64_t i = 0; i < num_chunks * kSteps; ++i) {
-      __m512i w[kPanels];  // NOLINT(*-avoid-c-arrays)
-      Unroll<kPanels>([&](auto p) __attribute__((always_inline)) {
-        const std::byte* row = weights + p * tile.panel_stride + i * 64;
-        _mm_prefetch(row + kPrefetchBytes, _MM_HINT_T0);
-        w[p] = LoadWeights(row);
-      });
-      Unroll<kRows>([&](auto t) __attribute__((always_inline)) {
-        const __m512i four = Broadcast4(values + t * x.values_stride + i * 4);
-        Unroll<kPanels>([&](auto p) __attribute__((always_inline)) {
-          AddProducts(w[p], four, sums[t][p]);
-        });
-      });
+// One group of columns, kRows input rows times kPanels panels. At each step the next line of
+// kFetched panels is fetched, from `ahead` on.
+template <int kRows, int kPanels, int kFetched>
+void Int8Block(const PanelTile& group, int64_t first, const std::byte* ahead) {
+  const Int8Rows x = group.x.Part(first, kRows, 0);
+  float* y = group.y + first * kTileRows;
+  __m512i sums[kRows][kPanels];  // NOLINT(*-avoid-c-arrays)
+  Unroll<kRows>([&](auto t) __attribute__((always_inline)) {
+    const int32_t* x_sums = x.sums + t * x.sums_stride;
+    int32_t sum = 0;
+    for (int64_t s = 0; s < group.num_chunks * 2; ++s) {
+      sum += x_sums[s];
     }
     Unroll<kPanels>([&](auto p) __attribute__((always_inline)) {
-      const __m512 scales = _mm512_loadu_ps(groups + p * tile.panel_stride);
-      Unroll<kRows>([&](auto t) __attribute__((always_inline)) {
-        AddScaled(sums[t][p],
-                  scales,
-                  x.scales[t * x.scales_stride + group],
-                  y + t * kTileRows + p * kPanelRows);
-      });
+      sums[t][p] = _mm512_set1_epi32(-kInt8Offset * sum);
     });
-    groups += GroupBytes(WeightFormat::kInt8);
+  });
+  const std::byte* weights = group.panels + kGroupHeaderBytes;
+  for (int64_t i = 0; i < group.num_chunks * kSteps; ++i) {
+    Unroll<kFetched>([&](auto p) __attribute__((always_inline)) {
+      _mm_prefetch(ahead + p * group.panel_stride + i * 64, _MM_HINT_T0);
+    });
+    __m512i w[kPanels];  // NOLINT(*-avoid-c-arrays)
+    Unroll<kPanels>([&](auto p) __attribute__((always_inline)) {
+      w[p] = LoadWeights(weights + p * group.panel_stride + i * 64);
+    });
+    Unroll<kRows>([&](auto t) __attribute__((always_inline)) {
+      const __m512i four = Broadcast4(x.values + t * x.values_stride + i * 4);
+      Unroll<kPanels>([&](auto p)
+                          __attribute__((always_inline)) { AddProducts(w[p], four, sums[t][p]); });
+    });
   }
+  Unroll<kPanels>([&](auto p) __attribute__((always_inline)) {
+    const __m512 scales = _mm512_loadu_ps(group.panels + p * group.panel_stride);
+    Unroll<kRows>([&](auto t) __attribute__((always_inline)) {
+      AddScaled(
+          sums[t][p], scales, x.scales[t * x.scales_stride], y + t * kTileRows + p * kPanelRows);
+    });
+  });
 }
 
 // As Int8Block. The sums of a subgroup times its multiplier are integers below 2^24, so that adding
@@ -165,35 +158,67 @@ void Int4Block(const PanelTile& tile, int64_t first, int64_t panel) {
   }
 }
 
-// All input rows times kPanels panels, in blocks that are compiled.
-template <int kPanels>
-void Int8Rows6(const PanelTile& tile, int64_t panel) {
-  int64_t t = 0;
-  for (; t + 6 <= tile.x.count; t += 6) {
-    Int8Block<6, kPanels>(tile, t, panel);
-  }
-  switch (tile.x.count - t) {
+// One group of columns, the fewer than kBlockRows input rows from `first` on times kPanels panels.
+template <int kPanels, int kFetched>
+void Int8Rest(const PanelTile& group, int64_t first, const std::byte* ahead) {
+  switch (group.x.count - first) {
     case 5:
-      return Int8Block<5, kPanels>(tile, t, panel);
+      return Int8Block<5, kPanels, kFetched>(group, first, ahead);
     case 4:
-      return Int8Block<4, kPanels>(tile, t, panel);
+      return Int8Block<4, kPanels, kFetched>(group, first, ahead);
     case 3:
-      return Int8Block<3, kPanels>(tile, t, panel);
+      return Int8Block<3, kPanels, kFetched>(group, first, ahead);
     case 2:
-      return Int8Block<2, kPanels>(tile, t, panel);
+      return Int8Block<2, kPanels, kFetched>(group, first, ahead);
     case 1:
-      return Int8Block<1, kPanels>(tile, t, panel);
+      return Int8Block<1, kPanels, kFetched>(group, first, ahead);
     default:
       return;
   }
 }
 
-void Int8Tile(const PanelTile& tile) {
-  if (tile.num_panels == kTilePanels) {
-    return Int8Rows6<kTilePanels>(tile, 0);
+// One group of columns, all input rows times kPanels panels, in blocks of rows. Memory is read
+// beside the products: each of some blocks fetches one panel's next group, or the first block all.
+template <int kPanels>
+void Int8Group(const PanelTile& group) {
+  const std::byte* ahead = group.panels + kPrefetchBytes;
+  if (group.x.count < kBlockRows) {
+    return Int8Rest<kPanels, kPanels>(group, 0, ahead);
   }
-  for (int64_t p = 0; p < tile.num_panels; ++p) {
-    Int8Rows6<1>(tile, p);
+  const int64_t num_blocks = group.x.count / kBlockRows;
+  int64_t block = 0;
+  if (num_blocks < kPanels) {
+    Int8Block<kBlockRows, kPanels, kPanels>(group, 0, ahead);
+    block = 1;
+  } else {
+    for (; block < kPanels; ++block) {
+      const std::byte* panel = group.panels + block * group.panel_stride;
+      Int8Block<kBlockRows, kPanels, 1>(
+          group, block * kBlockRows, panel + GroupBytes(WeightFormat::kInt8));
+    }
+  }
+  for (; block < num_blocks; ++block) {
+    Int8Block<kBlockRows, kPanels, 0>(group, block * kBlockRows, nullptr);
+  }
+  Int8Rest<kPanels, 0>(group, num_blocks * kBlockRows, nullptr);
+}
+
+void Int8Tile(const PanelTile& tile) {
+  PanelTile group = tile;
+  for (int64_t chunk = 0; chunk < tile.num_chunks; chunk += kGroupChunks) {
+    group.num_chunks = std::min(kGroupChunks, tile.num_chunks - chunk);
+    if (tile.num_panels == kTilePanels) {
+      Int8Group<kTilePanels>(group);
+    } else {
+      PanelTile panel = group;
+      for (int64_t p = 0; p < tile.num_panels; ++p) {
+        Int8Group<1>(panel);
+        panel.panels += tile.panel_stride;
+        panel.y += kPanelRows;
+      }
+    }
+    group.panels += GroupBytes(WeightFormat::kInt8);
+    group.x = group.x.Part(0, tile.x.count, 1);
   }
 }
 
