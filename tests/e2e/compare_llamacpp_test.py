@@ -17,10 +17,12 @@ count=$(wc -l < "$folder/calls")
 echo "[{\\"avg_ts\\": $count, \\"build_commit\\": \\"abc\\", \\"build_number\\": 7}]"
 """
 LLAMA_BATCHED_BENCH = """#!/bin/sh
+echo "$@" >> "$(dirname "$0")/batched_calls"
 while [ "$1" != -npl ]; do shift; done
 echo "|    PP |     TG |    B |   N_KV |   T_PP s | S_PP t/s |   T_TG s | S_TG t/s |"
 echo "|-------|--------|------|--------|----------|----------|----------|----------|"
 echo "|   128 |     64 |    $2 |   1536 |    1.000 |   512.25 |    2.000 |   ${2}00.5 |"
+echo "|  4096 |     16 |    $2 |   1536 |    1.000 |   512.25 |    2.000 |   ${2}00.5 |"
 """
 
 
@@ -93,6 +95,16 @@ def test_batches_have_two_rows_and_models_are_kept(tmp_path, peer):
     assert "making" not in again.stderr
     assert "Hadal" not in again.stdout
     assert table_of(again)["batch 4 x (128 + 64), decode"] == ["400 [400, 400]"]
+
+
+def test_sequences_of_one_long_prompt(tmp_path, peer):
+    result = run_tool(tmp_path / "models", "--peer", peer, "--tests", "deep-batched",
+                      "--repetitions", 1)
+    table = table_of(result)
+    assert table["batch 32 x (4096 shared + 16), decode"][1] == "3200 [3200, 3200]"
+    assert not [name for name in table if "prefill" in name]
+    calls = (peer / "batched_calls").read_text().splitlines()
+    assert len(calls) == 5 and all(call.endswith("-pps") for call in calls)
 
 
 def test_a_failing_program_is_named(tmp_path, peer):

@@ -61,8 +61,7 @@ class Hadal:
     def run(self, workload: Workload, seed: int) -> Speeds:
         # The prompt's last step gives the first token of an answer. Sampling with temperature:
         # greedy answers of random weights circle, and always choose the same experts.
-        report = self._bench(workload.num_sequences, max(workload.prompt_tokens, 1),
-                             workload.output_tokens + 1, seed)
+        report = self._bench(workload, seed)
         num_prompt_tokens = workload.num_sequences * workload.prompt_tokens
         prefill = num_prompt_tokens / report["ttft_ms"]["max"] * 1000
         if workload.phase is Phase.PREFILL:
@@ -72,15 +71,16 @@ class Hadal:
         decode = report["widest_decode"]
         if decode["num_sequences"] != workload.num_sequences:
             raise EngineError(f"Hadal: only {decode['num_sequences']} sequences ran together")
-        return Speeds(prefill=prefill, decode=decode["tokens_per_second"])
+        return Speeds(prefill=None if workload.shared_prompt else prefill,
+                      decode=decode["tokens_per_second"])
 
-    def _bench(
-        self, num_sequences: int, prompt_tokens: int, output_tokens: int, seed: int
-    ) -> dict[str, Any]:
+    def _bench(self, workload: Workload, seed: int) -> dict[str, Any]:
+        count = workload.num_sequences
         return json.loads(run_program(
-            [self._program, *self._common, "--prompts", num_sequences,
-             "--concurrency", num_sequences, "--prompt-tokens", prompt_tokens,
-             "--output-tokens", output_tokens, "--temperature", 1, "--seed", seed]
+            [self._program, *self._common, "--prompts", count, "--concurrency", count,
+             "--prompt-tokens", max(workload.prompt_tokens, 1),
+             "--output-tokens", workload.output_tokens + 1,
+             "--shared-prefix", int(workload.shared_prompt), "--temperature", 1, "--seed", seed]
         ))
 
 
@@ -125,12 +125,14 @@ class LlamaPrograms:
         count, prompt, output = (
             workload.num_sequences, workload.prompt_tokens, workload.output_tokens
         )
+        shared = ["-pps"] if workload.shared_prompt else []
         streams = run_for_streams([*self._batched, "-c", count * cache_share(workload),
-                                   "-npp", prompt, "-ntg", output, "-npl", count])
+                                   "-npp", prompt, "-ntg", output, "-npl", count, *shared])
         for line in "\n".join(streams).splitlines():  # a fork prints its table as errors
             cells = [cell.strip() for cell in line.strip("|").split("|")]
             if cells[:3] == [str(prompt), str(output), str(count)]:
-                return Speeds(prefill=float(cells[5]), decode=float(cells[7]))
+                return Speeds(prefill=None if workload.shared_prompt else float(cells[5]),
+                              decode=float(cells[7]))
         raise EngineError(f"llama-batched-bench printed no row for {workload.name}")
 
 
@@ -154,9 +156,10 @@ class LlamaPackage:
                             "--sequences", workload.num_sequences,
                             "--prompt-tokens", workload.prompt_tokens,
                             "--output-tokens", workload.output_tokens,
-                            "--context-tokens", cache_share(workload)])
+                            "--context-tokens", cache_share(workload),
+                            *(["--shared-prompt"] if workload.shared_prompt else [])])
         speeds = Speeds(**json.loads(text))
-        if workload.phase is Phase.DECODE:
+        if workload.phase is Phase.DECODE or workload.shared_prompt:
             return Speeds(decode=speeds.decode)
         return speeds
 

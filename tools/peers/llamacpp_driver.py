@@ -33,6 +33,7 @@ class Model:
         params.n_batch, params.n_ubatch = _BATCH_TOKENS, args.step_tokens
         params.n_seq_max = args.sequences
         params.n_threads = params.n_threads_batch = args.threads
+        params.kv_unified = args.shared_prompt
         self._context = llama_cpp.llama_init_from_model(model, params)
         if not self._context:
             sys.exit("llamacpp_driver: there is no room for the context")
@@ -57,6 +58,12 @@ class Model:
                 sys.exit(f"llamacpp_driver: llama_decode gave {code}")
         llama_cpp.llama_synchronize(self._context)
 
+    def share(self, num_sequences: int) -> None:
+        """Gives the first sequence's tokens to the others."""
+        memory = llama_cpp.llama_get_memory(self._context)
+        for sequence in range(1, num_sequences):
+            llama_cpp.llama_memory_seq_cp(memory, 0, sequence, -1, -1)
+
     def forget(self) -> None:
         llama_cpp.llama_memory_clear(llama_cpp.llama_get_memory(self._context), False)
 
@@ -70,8 +77,11 @@ def measure(args: argparse.Namespace) -> dict[str, float | None]:
     start = time.perf_counter()
     model.process([
         (sequence, position, position == prompt - 1)
-        for sequence in sequences for position in range(prompt)
+        for sequence in (sequences[:1] if args.shared_prompt else sequences)
+        for position in range(prompt)
     ])
+    if args.shared_prompt:
+        model.share(args.sequences)
     middle = time.perf_counter()
     for position in range(prompt, prompt + args.output_tokens):
         model.process([(sequence, position, True) for sequence in sequences])
@@ -80,7 +90,8 @@ def measure(args: argparse.Namespace) -> dict[str, float | None]:
     def speed(num_tokens: int, seconds: float) -> float | None:
         return args.sequences * num_tokens / seconds if num_tokens else None
 
-    return {"prefill": speed(prompt, middle - start),
+    prefill = None if args.shared_prompt else speed(prompt, middle - start)
+    return {"prefill": prefill,
             "decode": speed(args.output_tokens, end - middle)}
 
 
@@ -90,6 +101,8 @@ def main() -> None:
     for name in ("threads", "step-tokens", "seed", "sequences", "prompt-tokens", "output-tokens",
                  "context-tokens"):
         parser.add_argument(f"--{name}", type=int, required=True)
+    parser.add_argument("--shared-prompt", action="store_true",
+                        help="all sequences continue one prompt; its speed does not count")
     print(json.dumps(measure(parser.parse_args())))
 
 

@@ -22,6 +22,7 @@ class Workload:
     num_sequences: int
     prompt_tokens: int
     output_tokens: int
+    shared_prompt: bool = False  # all sequences continue the same one, read once
 
     @property
     def name(self) -> str:
@@ -29,7 +30,9 @@ class Workload:
         if self.phase is Phase.PREFILL:
             return f"pp{self.prompt_tokens}"
         if self.phase is Phase.BATCH:
-            return f"batch {self.num_sequences} x ({self.prompt_tokens} + {self.output_tokens})"
+            shared = " shared" if self.shared_prompt else ""
+            return (f"batch {self.num_sequences} x"
+                    f" ({self.prompt_tokens}{shared} + {self.output_tokens})")
         depth = f" @ {self.prompt_tokens}" if self.prompt_tokens else ""
         return f"tg{self.output_tokens}{depth}"
 
@@ -51,4 +54,6 @@ WORKLOADS: dict[str, list[Workload]] = {
     "decode": [Workload(Phase.DECODE, 1, 0, 128)],
     "depth": [Workload(Phase.DECODE, 1, 4096, 32)],
     "batched": [Workload(Phase.BATCH, count, 128, 64) for count in (1, 4, 8, 16, 32)],
+    "deep-batched": [Workload(Phase.BATCH, count, 4096, 16, shared_prompt=True)
+                     for count in (1, 4, 8, 16, 32)],
 }
