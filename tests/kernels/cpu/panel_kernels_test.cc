@@ -1,6 +1,7 @@
 #include "kernels/cpu/panel/panel_kernels.h"
 
 #include <array>
+#include <cmath>
 #include <vector>
 
 #include <gtest/gtest.h>
@@ -14,10 +15,19 @@
 namespace hadal::cpu {
 namespace {
 
+struct PlainRows {
+  static void AddScaled(
+      const int32_t* sums, int32_t offset, const float* weight_scales, float x_scale, float* y) {
+    for (int64_t r = 0; r < kPanelRows; ++r) {
+      y[r] = std::fma(static_cast<float>(sums[r] - offset), weight_scales[r] * x_scale, y[r]);
+    }
+  }
+};
+
 PanelKernels EmulatedAmxPanels() {
   PanelKernels kernels = PortablePanels();
   kernels.name = "cpu-amx, emulated";
-  kernels.int8_tile = &AmxLoops<EmulatedTiles>::Int8Tile;
+  kernels.int8_tile = &AmxLoops<EmulatedTiles, PlainRows>::Int8Tile;
   return kernels;
 }
 
