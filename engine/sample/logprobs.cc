@@ -1,8 +1,12 @@
 #include "engine/sample/logprobs.h"
 
 #include <algorithm>
+#include <array>
 #include <cmath>
 #include <limits>
+
+#include "engine/sample/portable_math.h"
+#include "engine/sample/strips.h"
 
 namespace hadal {
 namespace {
@@ -13,31 +17,47 @@ bool Better(const TokenLogprob& a, const TokenLogprob& b) {
   return a.logprob != b.logprob ? a.logprob > b.logprob : a.token < b.token;
 }
 
-}  // namespace
-
-float HighestLogit(std::span<const float> logits) {
-  float highest = kImpossible;
-  for (const float logit : logits) {
-    highest = std::max(highest, logit);  // false for NaN
+void TakeStrip(std::span<const float> strip,
+               TokenId token,
+               int64_t count,
+               std::vector<TokenLogprob>& top) {
+  for (const float logit : strip) {
+    const TokenLogprob candidate = {token++, logit};
+    if (!(logit > kImpossible)) {
+      continue;
+    }
+    if (std::ssize(top) == count) {
+      if (!Better(candidate, top.front())) {
+        continue;
+      }
+      std::pop_heap(top.begin(), top.end(), Better);
+      top.pop_back();
+    }
+    top.push_back(candidate);
+    std::push_heap(top.begin(), top.end(), Better);
   }
-  return highest;
 }
 
+}  // namespace
+
 double LogSumExp(std::span<const float> logits) {
-  const float highest = HighestLogit(logits);
+  const float highest = HighestOf(logits);
   if (std::isinf(highest)) {
     return highest;
   }
   double sum = 0;
-  for (const float logit : logits) {
-    if (!std::isnan(logit)) {
-      sum += std::exp(double{logit} - double{highest});
-    }
+  std::array<float, kStripTokens> buffer;
+  for (size_t strip = 0; strip < NumStrips(logits.size()); ++strip) {
+    const std::span<const float> strip_logits = StripOf(logits, strip);
+    const std::span<float> weights = std::span(buffer).first(strip_logits.size());
+    ExpBelow(strip_logits, highest, 1, weights);
+    sum += SumOf(weights);
   }
-  return double{highest} + std::log(sum);
+  return double{highest} + LogOf(sum);
 }
 
-// A heap of the best so far has the worst of them in front: the one to replace.
+// A heap of the best so far has the worst of them in front: the one to replace. Once it is full, a
+// strip matters only if it has a better one.
 void TopLogprobs(std::span<const float> logits,
                  int64_t count,
                  double log_sum,
@@ -45,20 +65,12 @@ void TopLogprobs(std::span<const float> logits,
   top.clear();
   count = std::min(count, std::ssize(logits));
   top.reserve(static_cast<size_t>(count));
-  for (size_t i = 0; i < logits.size() && count > 0; ++i) {
-    const TokenLogprob token = {static_cast<TokenId>(i), logits[i]};
-    if (!(token.logprob > kImpossible)) {
-      continue;
+  for (size_t strip = 0; strip < NumStrips(logits.size()) && count > 0; ++strip) {
+    const std::span<const float> strip_logits = StripOf(logits, strip);
+    const float least = std::ssize(top) == count ? top.front().logprob : kImpossible;
+    if (HighestOf(strip_logits) > least) {
+      TakeStrip(strip_logits, static_cast<TokenId>(strip * kStripTokens), count, top);
     }
-    if (std::ssize(top) == count) {
-      if (!Better(token, top.front())) {
-        continue;
-      }
-      std::pop_heap(top.begin(), top.end(), Better);
-      top.pop_back();
-    }
-    top.push_back(token);
-    std::push_heap(top.begin(), top.end(), Better);
   }
   std::sort_heap(top.begin(), top.end(), Better);
   for (TokenLogprob& token : top) {

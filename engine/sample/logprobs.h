@@ -8,12 +8,8 @@
 
 namespace hadal {
 
-/// The highest of `logits`. NaN counts as impossible, so that this is -inf when nothing else is
-/// there.
-float HighestLogit(std::span<const float> logits);
-
-/// log(sum(exp(logits))), in double over the shifted values. NaN and -inf entries count as
-/// impossible; finite exactly when HighestLogit is, and equal to it otherwise.
+/// log(sum(exp(logits))), off by at most 1e-6. NaN and -inf entries count as impossible; finite
+/// exactly when the highest is, and equal to it otherwise.
 double LogSumExp(std::span<const float> logits);
 
 /// Writes to `top` the `count` most probable tokens of softmax(logits), best first, lower id first

@@ -6,6 +6,8 @@
 
 #include "base/check.h"
 #include "engine/sample/logprobs.h"
+#include "engine/sample/race.h"
+#include "engine/sample/strips.h"
 
 namespace hadal {
 namespace {
@@ -35,51 +37,19 @@ float Repeat(float logit, float penalty) {
   return std::clamp(logit > 0 ? logit / penalty : logit * penalty, -kMost, kMost);
 }
 
-// REQUIRES: a logit is finite.
-TokenId HighestToken(std::span<const float> logits) {
-  TokenId best = 0;
-  float highest = kImpossible;
-  for (size_t i = 0; i < logits.size(); ++i) {
-    if (logits[i] > highest) {
-      best = static_cast<TokenId>(i);
-      highest = logits[i];
-    }
-  }
-  return best;
-}
-
-uint64_t SplitMix64(uint64_t x) {
-  x += 0x9E3779B97F4A7C15ULL;
-  x = (x ^ (x >> 30U)) * 0xBF58476D1CE4E5B9ULL;
-  x = (x ^ (x >> 27U)) * 0x94D049BB133111EBULL;
-  return x ^ (x >> 31U);
-}
-
-uint64_t PlaceKey(uint64_t seed, int64_t position) {
-  return SplitMix64(SplitMix64(seed) ^ static_cast<uint64_t>(position));
-}
-
-double UniformOf(uint64_t place_key, TokenId token) {
-  const uint64_t bits = SplitMix64(place_key ^ static_cast<uint64_t>(token));
-  return static_cast<double>((bits >> 11U) + 1) * 0x1p-53;
-}
-
 }  // namespace
 
-double UniformAt(uint64_t seed, int64_t position, TokenId token) {
-  return UniformOf(PlaceKey(seed, position), token);
-}
-
 Sampler::Sampler(int64_t vocab_size)
-    : counts_(static_cast<size_t>(vocab_size)), model_logits_(static_cast<size_t>(vocab_size)) {
-  candidates_.reserve(static_cast<size_t>(vocab_size));
-}
+    : counts_(static_cast<size_t>(vocab_size)),
+      model_logits_(static_cast<size_t>(vocab_size)),
+      strip_highest_(NumStrips(static_cast<size_t>(vocab_size))),
+      weights_(static_cast<size_t>(vocab_size)) {}
 
 absl::Status Sampler::Sample(const Args& args, SampledToken& sampled) {
   CHECK_EQ(args.logits.size(), counts_.size());
   const SamplingParams& params = args.params;
   // Neither this nor the sum of exponentials is finite when the other is not.
-  if (!std::isfinite(HighestLogit(args.logits))) {
+  if (!std::isfinite(FindHighest(args.logits))) {
     return Internal("the model's logits at position %d are not finite", PositionOf(args));
   }
   sampled.logprob = 0;
@@ -102,7 +72,11 @@ absl::Status Sampler::Sample(const Args& args, SampledToken& sampled) {
     ApplyPenalties(args);
   }
   if (IsTooShort(args)) {
-    RETURN_IF_ERROR(HoldBackEnd(args));
+    HoldBackEnd(args);
+  }
+  if (changes && !std::isfinite(FindHighest(args.logits))) {
+    return Internal("no token that may be chosen at position %d has a finite logit",
+                    PositionOf(args));
   }
   sampled.token = Choose(args);
   if (args.num_logprobs >= 0) {
@@ -153,17 +127,18 @@ void Sampler::Penalise(const SamplingParams& params, TokenId token, std::span<fl
   num_generated = kApplied;
 }
 
-absl::Status Sampler::HoldBackEnd(const Args& args) {
+void Sampler::HoldBackEnd(const Args& args) {
   for (const TokenId token : args.params.ending_token_ids) {
     args.logits[static_cast<size_t>(token)] = kImpossible;
   }
-  if (!std::isfinite(HighestLogit(args.logits))) {
-    return Internal(
-        "the model's logits at position %d are finite for tokens alone that may not "
-        "be chosen yet",
-        PositionOf(args));
+}
+
+// The highest logit, and each strip's.
+float Sampler::FindHighest(std::span<const float> logits) {
+  for (size_t strip = 0; strip < strip_highest_.size(); ++strip) {
+    strip_highest_[strip] = HighestOf(StripOf(logits, strip));
   }
-  return absl::OkStatus();
+  return HighestOf(strip_highest_);
 }
 
 TokenId Sampler::Choose(const Args& args) {
@@ -171,82 +146,23 @@ TokenId Sampler::Choose(const Args& args) {
   if (params.temperature == 0) {
     return HighestToken(args.logits);
   }
-  CollectCandidates(params.temperature, args.logits);
-  KeepTopK(params.top_k);
-  KeepTopP(params.top_p);
-  KeepMinP(params.min_p);
-  return Draw(params.seed, PositionOf(args));
+  weights_.Reset(
+      {.logits = args.logits, .strip_highest = strip_highest_, .temperature = params.temperature});
+  weights_.KeepTopK(params.top_k);
+  weights_.KeepTopP(params.top_p);
+  weights_.KeepMinP(params.min_p);
+  return WinnerAt(params.seed, PositionOf(args), weights_);
 }
 
-bool Sampler::Better(const Candidate& a, const Candidate& b) {
-  return a.value != b.value ? a.value > b.value : a.token < b.token;
-}
-
-// Every possible token with exp((logit - highest) / temperature), in order of id. The best has 1.
-void Sampler::CollectCandidates(float temperature, std::span<const float> logits) {
-  candidates_.clear();
-  float highest = kImpossible;
-  for (size_t i = 0; i < logits.size(); ++i) {
-    if (logits[i] > kImpossible) {
-      candidates_.push_back({static_cast<TokenId>(i), logits[i]});
-      highest = std::max(highest, logits[i]);
-    }
-  }
-  for (Candidate& candidate : candidates_) {
-    candidate.value = std::exp((candidate.value - highest) / temperature);
-  }
-}
-
-void Sampler::KeepTopK(int32_t top_k) {
-  if (top_k > 0 && top_k < std::ssize(candidates_)) {
-    std::nth_element(candidates_.begin(), candidates_.begin() + top_k, candidates_.end(), Better);
-    candidates_.resize(static_cast<size_t>(top_k));
-  }
-}
-
-// A heap gives candidates up in falling order, so that a cut which keeps few sorts few.
-void Sampler::KeepTopP(float top_p) {
-  if (top_p >= 1) {
-    return;
-  }
-  double total = 0;
-  for (const Candidate& candidate : candidates_) {
-    total += candidate.value;
-  }
-  const auto worse = [](const Candidate& a, const Candidate& b) { return Better(b, a); };
-  std::make_heap(candidates_.begin(), candidates_.end(), worse);
-  auto heap_end = candidates_.end();
-  double mass = 0;
-  while (mass < double{top_p} * total && heap_end != candidates_.begin()) {
-    std::pop_heap(candidates_.begin(), heap_end, worse);
-    --heap_end;
-    mass += heap_end->value;
-  }
-  candidates_.erase(candidates_.begin(), heap_end);
-}
-
-void Sampler::KeepMinP(float min_p) {
-  std::erase_if(candidates_, [min_p](const Candidate& c) { return c.value < min_p; });
-}
-
-// REQUIRES: there is a candidate. The lower id among equals, so that the draw does not depend on
-// how cuts left them. Since -log(u) >= 1 - u, most tokens are known to be late without a logarithm.
-TokenId Sampler::Draw(uint64_t seed, int64_t position) const {
-  const uint64_t key = PlaceKey(seed, position);
-  TokenId first = candidates_.front().token;
-  double first_arrival = std::numeric_limits<double>::infinity();
-  for (const auto& [token, weight] : candidates_) {
-    const double uniform = UniformOf(key, token);
-    if (weight <= 0 || 1 - uniform > first_arrival * double{weight}) {
-      continue;
-    }
-    const double arrival = -std::log(uniform) / double{weight};
-    if (arrival < first_arrival || (arrival == first_arrival && token < first)) {
-      first = token;
-      first_arrival = arrival;
-    }
-  }
-  return first;
+// The lower id among equals.
+TokenId Sampler::HighestToken(std::span<const float> logits) const {
+  const float highest = HighestOf(strip_highest_);
+  const auto best = std::find(strip_highest_.begin(), strip_highest_.end(), highest);
+  const auto strip = static_cast<size_t>(best - strip_highest_.begin());
+  const std::span<const float> strip_logits = StripOf(logits, strip);
+  const auto token = std::find(strip_logits.begin(), strip_logits.end(), highest);
+  return static_cast<TokenId>(strip * kStripTokens +
+                              static_cast<size_t>(token - strip_logits.begin()));
 }
 
 }  // namespace hadal

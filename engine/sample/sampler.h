@@ -7,6 +7,7 @@
 #include "base/status.h"
 #include "engine/api/sampled_token.h"
 #include "engine/api/sampling_params.h"
+#include "engine/sample/token_weights.h"
 
 namespace hadal {
 
@@ -15,12 +16,11 @@ namespace hadal {
 /// highest logit (the lower id among equals); otherwise softmax of logits / temperature, cut by
 /// top_k, then top_p, then min_p, each on what the one before left, and one draw from the rest.
 ///
-/// The draw is a race: token t of weight w arrives at -log(UniformAt(seed, position, t)) / w, and
-/// the first wins, which it does with probability w / sum. So it depends on params.seed and on the
-/// chosen token's index in its sequence alone, not on what else runs beside the request; and two
-/// distributions that are close mostly choose the same token at the same place, which is what makes
-/// drafts come true (Daliri et al. 2024, arXiv:2408.07978). A sampler holds nothing but memory to
-/// work in: any may be asked about any sequence. One thread.
+/// The draw is a race (race.h) that depends on params.seed and on the chosen token's index in its
+/// sequence alone, not on what else runs beside the request; and two distributions that are close
+/// mostly choose the same token at the same place, which is what makes drafts come true (Daliri et
+/// al. 2024, arXiv:2408.07978). A sampler holds nothing but memory to work in: any may be asked
+/// about any sequence. One thread.
 class Sampler {
  public:
   struct Args {
@@ -40,29 +40,17 @@ class Sampler {
   absl::Status Sample(const Args& args, SampledToken& sampled);
 
  private:
-  struct Candidate {
-    TokenId token;
-    float value;  // logit, then probability up to a common factor
-  };
-
-  static bool Better(const Candidate& a, const Candidate& b);
   void ApplyPenalties(const Args& args);
   void Penalise(const SamplingParams& params, TokenId token, std::span<float> logits);
-  static absl::Status HoldBackEnd(const Args& args);
+  static void HoldBackEnd(const Args& args);
+  float FindHighest(std::span<const float> logits);
   TokenId Choose(const Args& args);
-  void CollectCandidates(float temperature, std::span<const float> logits);
-  void KeepTopK(int32_t top_k);
-  void KeepTopP(float top_p);
-  void KeepMinP(float min_p);
-  [[nodiscard]] TokenId Draw(uint64_t seed, int64_t position) const;
+  [[nodiscard]] TokenId HighestToken(std::span<const float> logits) const;
 
-  std::vector<Candidate> candidates_;  // room for [vocab_size]
-  std::vector<int32_t> counts_;        // [vocab_size], all 0 between calls
-  std::vector<float> model_logits_;    // [vocab_size], a copy of those that are about to change
+  std::vector<int32_t> counts_;       // [vocab_size], all 0 between calls
+  std::vector<float> model_logits_;   // [vocab_size], a copy of those that are about to change
+  std::vector<float> strip_highest_;  // [num_strips] HighestOf of each
+  TokenWeights weights_;
 };
-
-/// Uniform in (0, 1] with 53 random bits: splitmix64 (Steele et al. 2014,
-/// doi 10.1145/2660193.2660195) of the three.
-double UniformAt(uint64_t seed, int64_t position, TokenId token);
 
 }  // namespace hadal
