@@ -14,7 +14,7 @@ inline constexpr int64_t kMaxLanes = 16;
 
 /// Cache rows that are taken at a time, and so many of the next ones are fetched meanwhile.
 inline constexpr int64_t kPositionTile = 64;
-inline constexpr int64_t kRowsAhead = 16;
+inline constexpr int64_t kRowsAhead = 64;
 
 /// Columns of a block of widened rows.
 inline constexpr int64_t kColumnBlock = 64;

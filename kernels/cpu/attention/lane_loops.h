@@ -132,7 +132,8 @@ struct LaneLoops {
     }
   }
 
-  static constexpr LaneKernels Kernels() {
+  /// VectorKernels.lanes: for all caches.
+  static LaneKernels Kernels(const LatentCache& /*cache*/) {
     return {.num_lanes = kLanes,
             .attend = &Attend,
             .merge = &Merge,

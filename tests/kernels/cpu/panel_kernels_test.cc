@@ -17,7 +17,7 @@ namespace {
 PanelKernels EmulatedAmxPanels() {
   PanelKernels kernels = PortablePanels();
   kernels.name = "cpu-amx, emulated";
-  kernels.int8_tile = &AmxLoops<EmulatedTiles>::Int8Tile;
+  kernels.int8_tile = &AmxLoops<EmulatedTiles<void>>::Int8Tile;
   return kernels;
 }
 
