@@ -6,6 +6,7 @@
 #include "base/dtype.h"
 #include "kernels/cpu/attention/lane_kernels.h"
 #include "kernels/cpu/panel/panel_kernels.h"
+#include "kernels/latent_cache.h"
 
 namespace hadal::cpu {
 
@@ -56,7 +57,9 @@ struct VectorKernels {
 
   /// Those of products with quantised weights.
   const PanelKernels& (*panels)();
-  LaneKernels lanes;
+
+  /// Those of absorbed attention over rows of this cache: its dtype and widths decide.
+  LaneKernels (*lanes)(const LatentCache& cache);
 };
 
 /// True when this machine, and its operating system, can run `isa`.

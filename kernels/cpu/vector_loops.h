@@ -176,7 +176,7 @@ struct VectorLoops {
             .axpy_tile = &AxpyTile,
             .silu_multiply = &SiluLoops<Simd>::Multiply,
             .panels = panels,
-            .lanes = LaneLoops<Simd>::Kernels()};
+            .lanes = &LaneLoops<Simd>::Kernels};
   }
 };
 

@@ -76,7 +76,7 @@ struct Batch {
   int64_t num_groups = 0;
   TensorView<float, 2> parts;  // [split * lane tiles of the group + lane tile, state]
 
-  [[nodiscard]] int64_t num_lanes() const { return attention.vector.lanes.num_lanes; }
+  [[nodiscard]] int64_t num_lanes() const { return attention.lanes.num_lanes; }
   [[nodiscard]] int64_t num_tiles(int64_t num_queries) const {
     return (num_queries + num_lanes() - 1) / num_lanes();
   }
@@ -175,6 +175,22 @@ Workspace MakeWorkspace(const Batch& batch, ScratchArena& scratch) {
           .part = scratch.Allocate<float>(kMaxLaneTiles, batch.state_size())};
 }
 
+// rows[i] = the cache row at position begin + i.
+void FindRows(const LatentCache& cache,
+              std::span<const int32_t> block_table,
+              int64_t begin,
+              std::span<const std::byte*> rows) {
+  const int64_t row_bytes = RowBytes(cache);
+  for (int64_t i = 0; i < std::ssize(rows);) {
+    const std::byte* row = CacheRow(cache, block_table, begin + i);
+    const int64_t rows_of_block = cache.block_size - (begin + i) % cache.block_size;
+    for (const int64_t end = std::min(std::ssize(rows), i + rows_of_block); i < end; ++i) {
+      rows[static_cast<size_t>(i)] = row;
+      row += row_bytes;
+    }
+  }
+}
+
 // Takes the rows of positions [begin, end) into lane tiles, which may not be all they see.
 // `next_end` is where the positions end that are taken after them.
 void GatherRows(const Batch& batch,
@@ -189,9 +205,8 @@ void GatherRows(const Batch& batch,
   const auto block_table = attention.args.block_tables.Row(group.sequence);
   std::array<const std::byte*, kPositionTile + kRowsAhead> stored;
   stored.fill(space.zero_row);
-  for (int64_t i = 0; i < std::min(std::ssize(stored), next_end - begin); ++i) {
-    stored[static_cast<size_t>(i)] = CacheRow(cache, block_table, begin + i);
-  }
+  const auto num_stored = static_cast<size_t>(std::min(std::ssize(stored), next_end - begin));
+  FindRows(cache, block_table, begin, std::span(stored).first(num_stored));
   int64_t query = group.begin;
   for (LaneTile& tile : tiles) {
     for (int64_t lane = 0; lane < batch.num_lanes(); ++lane) {
@@ -202,15 +217,15 @@ void GatherRows(const Batch& batch,
       query = std::min(query + 1, group.begin + group.count - 1);
     }
   }
-  attention.vector.lanes.attend({.stored = stored.data(),
-                                 .num_rows = end - begin,
-                                 .dtype = cache.dtype,
-                                 .row_bytes = RowBytes(cache),
-                                 .row_width = attention.row_width,
-                                 .kv_lora_rank = attention.args.kv_lora_rank,
-                                 .softmax_scale = attention.args.softmax_scale,
-                                 .widened = space.widened},
-                                tiles);
+  attention.lanes.attend({.stored = stored.data(),
+                          .num_rows = end - begin,
+                          .dtype = cache.dtype,
+                          .row_bytes = RowBytes(cache),
+                          .row_width = attention.row_width,
+                          .kv_lora_rank = attention.args.kv_lora_rank,
+                          .softmax_scale = attention.args.softmax_scale,
+                          .widened = space.widened},
+                         tiles);
 }
 
 // states[i] = what lane tile i of the group gathers in one split. The worker's next splits end with
@@ -247,16 +262,16 @@ void GatherSplit(const Batch& batch,
 // Lane tile i's latents, in place of its queries.
 void StoreLatents(const Batch& batch, const Group& group, int64_t i, const float* state) {
   const int64_t first = i * batch.num_lanes();
-  batch.attention.vector.lanes.from_lanes(state,
-                                          batch.attention.args.kv_lora_rank,
-                                          std::min(batch.num_lanes(), group.count - first),
-                                          batch.attention.row_width,
-                                          batch.row(group.begin + first));
+  batch.attention.lanes.from_lanes(state,
+                                   batch.attention.args.kv_lora_rank,
+                                   std::min(batch.num_lanes(), group.count - first),
+                                   batch.attention.row_width,
+                                   batch.row(group.begin + first));
 }
 
 void RunItem(const Batch& batch, const Item& item, const Workspace& space) {
   const Group& group = batch.groups(item.group);
-  const LaneKernels& lanes = batch.attention.vector.lanes;
+  const LaneKernels& lanes = batch.attention.lanes;
   const int64_t num_tiles = batch.num_tiles(group.count);
   for (int64_t i = 0; i < num_tiles; ++i) {
     const int64_t first = i * batch.num_lanes();
@@ -292,7 +307,7 @@ void MergeParts(const Batch& batch, const Item& item) {
     return batch.parts.Row(group.first_part + split * num_tiles + item.begin).data();
   };
   for (int64_t split = 1; split < group.num_splits; ++split) {
-    batch.attention.vector.lanes.merge(part(split), batch.attention.args.kv_lora_rank, part(0));
+    batch.attention.lanes.merge(part(split), batch.attention.args.kv_lora_rank, part(0));
   }
   StoreLatents(batch, group, item.begin, part(0));
 }

@@ -14,6 +14,7 @@ namespace hadal::cpu {
 struct Attention {
   const VectorKernels& vector;
   const MlaAttentionArgs& args;
+  LaneKernels lanes = vector.lanes(args.cache);
   int64_t num_heads = args.q.extent(1);
   int64_t row_width = args.cache.row_width;
   int64_t rope_dim = row_width - args.kv_lora_rank;

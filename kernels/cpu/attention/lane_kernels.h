@@ -14,10 +14,10 @@ inline constexpr int64_t kMaxLanes = 16;
 
 /// Cache rows that are taken at a time, and so many of the next ones are fetched meanwhile.
 inline constexpr int64_t kPositionTile = 64;
-inline constexpr int64_t kRowsAhead = 16;
+inline constexpr int64_t kRowsAhead = 64;
 
 /// Columns of a block of widened rows.
-inline constexpr int64_t kColumnBlock = 64;
+inline constexpr int64_t kColumnBlock = 16;
 
 /// Cache rows at consecutive positions, and what all queries of a call have in common.
 struct PositionTile {

@@ -11,14 +11,16 @@
 namespace hadal::cpu {
 
 // Tile registers in plain memory, as the manual defines their instructions: so that the loops over
-// tiles are tested on machines without AMX too.
+// tiles are tested on machines without AMX too. Each thread has its own. Owner tells files that are
+// compiled for different instruction sets apart, which must not share code.
+template <typename Owner>
 struct EmulatedTiles {
   struct Tile {
     int64_t rows = 16;
     std::array<std::array<uint8_t, 64>, 16> bytes = {};
   };
   static std::array<Tile, 8>& tiles() {
-    static std::array<Tile, 8> all;
+    thread_local std::array<Tile, 8> all;
     return all;
   }
 

@@ -27,7 +27,7 @@ struct PlainRows {
 PanelKernels EmulatedAmxPanels() {
   PanelKernels kernels = PortablePanels();
   kernels.name = "cpu-amx, emulated";
-  kernels.int8_tile = &AmxLoops<EmulatedTiles, PlainRows>::Int8Tile;
+  kernels.int8_tile = &AmxLoops<EmulatedTiles<void>, PlainRows>::Int8Tile;
   return kernels;
 }
 
