@@ -17,7 +17,7 @@ inline constexpr int64_t kPositionTile = 64;
 inline constexpr int64_t kRowsAhead = 64;
 
 /// Columns of a block of widened rows.
-inline constexpr int64_t kColumnBlock = 64;
+inline constexpr int64_t kColumnBlock = 16;
 
 /// Cache rows at consecutive positions, and what all queries of a call have in common.
 struct PositionTile {

@@ -32,7 +32,7 @@ struct LaneLoops {
     constexpr int kRun = Sums::template Tiles<kVecs>::kRun;
     const typename Sums::template Tiles<kVecs> tiles(lane_tiles);
     alignas(64) typename Sums::template Weights<kVecs> weights;
-    Sums::template Scores<kVecs, Source>(tiles, positions, weights);
+    LaneScores<Simd>::template Scores<kVecs, Source>(tiles, positions, weights);
     Vec factors[kVecs];  // NOLINT(*-avoid-c-arrays)
     for (int v = 0; v < kVecs; ++v) {
       factors[v] = Sums::template TakeScores<kVecs>(tiles, v, weights);

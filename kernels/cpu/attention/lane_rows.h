@@ -68,20 +68,12 @@ struct LaneRows {
   // Rows that have been widened.
   struct Widened {};
 
-  // Widens columns [begin, begin + count) of rows [first, first + kRows) and fetches those of the
-  // kRows rows behind them. In pieces of a block, stores and loads hide behind sums.
+  // Widens columns [begin, begin + count) of rows [first, first + kRows).
   template <typename Source, int64_t kRows>
-  [[gnu::always_inline]] static void Widen(
-      const PositionTile& positions, int64_t first, int64_t begin, int64_t count, float* widened) {
-    constexpr int64_t kLineBytes = 64;
-    const std::byte* const* stored = positions.stored + first;
-    const int64_t first_byte = begin * positions.row_bytes / positions.row_width;
-    const int64_t end_byte = (begin + count) * positions.row_bytes / positions.row_width;
-    for (int64_t row = 0; row < kRows; ++row) {
-      Source::Widen(positions, stored[row], begin, count, widened + row * kColumnBlock);
-      for (int64_t offset = first_byte; offset < end_byte; offset += kLineBytes) {
-        __builtin_prefetch(stored[row + kRows] + offset);
-      }
+  static void WidenRun(
+      const PositionTile& positions, int64_t first, int64_t begin, int64_t count, float* block) {
+    for (int64_t row = first; row < first + kRows; ++row, block += kColumnBlock) {
+      Source::Widen(positions, positions.stored[row], begin, count, block);
     }
   }
 };

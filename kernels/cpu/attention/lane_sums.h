@@ -1,14 +1,13 @@
 #pragma once
 
-// The sums of absorbed attention over a vector type, whose needs lane_loops.h names.
+// Softmax and weighted sums of absorbed attention over a vector type, whose needs lane_loops.h
+// names.
 
-#include <algorithm>
 #include <array>
 #include <cstdint>
 #include <limits>
-#include <type_traits>
 
-#include "kernels/cpu/attention/lane_rows.h"
+#include "kernels/cpu/attention/lane_scores.h"
 #include "kernels/cpu/attention/lane_softmax.h"
 
 namespace hadal::cpu {
@@ -16,92 +15,13 @@ namespace hadal::cpu {
 template <typename Simd>
 struct LaneSums {
   using Vec = typename Simd::Vec;
-  using Rows = LaneRows<Simd>;
   using Softmax = LaneSoftmax<Simd>;
   static constexpr int64_t kLanes = Simd::kLanes;
 
-  // kVecs lane tiles side by side: what is broadcast from a row serves all of them.
   template <int kVecs>
-  struct Tiles {
-    static constexpr int kRun = Simd::kSums / kVecs;  // rows or columns that are summed at a time
-
-    Vec num_rows[kVecs];  // NOLINT(*-avoid-c-arrays): that each lane sees
-    std::array<const float*, kVecs> q;
-    std::array<float*, kVecs> states;
-    int64_t all_see = kPositionTile;  // how many rows all lanes see
-    int64_t any_sees = 0;             // how many rows any lane sees
-
-    explicit Tiles(const LaneTile* tiles) {
-      for (int v = 0; v < kVecs; ++v) {
-        alignas(64) std::array<float, kLanes> visible;
-        for (size_t i = 0; i < visible.size(); ++i) {
-          const int64_t count = tiles[v].num_rows[i];
-          visible[i] = static_cast<float>(count);
-          all_see = std::min(all_see, count);
-          any_sees = std::max(any_sees, count);
-        }
-        q[v] = tiles[v].q;
-        states[v] = tiles[v].state;
-        num_rows[v] = Simd::Load(visible.data());
-      }
-    }
-  };
-
+  using Tiles = typename LaneScores<Simd>::template Tiles<kVecs>;
   template <int kVecs>
-  using Weights = std::array<std::array<std::array<float, kLanes>, kVecs>, kPositionTile>;
-
-  // sums += q · columns of rows [0, kRun), from a block that begins with them.
-  template <int kVecs, int kRun>
-  [[gnu::always_inline]] static void AddScores(
-      const float* const* q, const float* rows, int64_t begin, int64_t count, Vec (*sums)[kVecs]) {
-    for (int64_t column = 0; column < count; ++column) {
-      Vec x[kVecs];  // NOLINT(*-avoid-c-arrays)
-      for (int v = 0; v < kVecs; ++v) {
-        x[v] = Simd::Load(q[v] + (begin + column) * kLanes);
-      }
-      for (int k = 0; k < kRun; ++k) {
-        const Vec element = Simd::Set1(rows[k * kColumnBlock + column]);
-        for (int v = 0; v < kVecs; ++v) {
-          sums[k][v] = Simd::MulAdd(x[v], element, sums[k][v]);
-        }
-      }
-    }
-  }
-
-  // scores[k] = softmax_scale * q · row k, for all rows when they are still to be widened, else for
-  // those that any lane sees; and for some behind them.
-  template <int kVecs, typename Source>
-  static void Scores(const Tiles<kVecs>& tiles,
-                     const PositionTile& positions,
-                     Weights<kVecs>& scores) {
-    constexpr int kRun = Tiles<kVecs>::kRun;
-    constexpr bool kIsWidened = std::is_same_v<Source, typename Rows::Widened>;
-    static_assert(kPositionTile % kRun == 0 && kRun <= kRowsAhead);
-    const Vec scale = Simd::Set1(positions.softmax_scale);
-    const int64_t num_rows = kIsWidened ? tiles.any_sees : positions.num_rows;
-    for (int64_t first = 0; first < num_rows; first += kRun) {
-      Vec sums[kRun][kVecs];  // NOLINT(*-avoid-c-arrays)
-      for (auto& row : sums) {
-        for (Vec& sum : row) {
-          sum = Simd::Zero();
-        }
-      }
-      float* rows = positions.widened + first * kColumnBlock;
-      for (int64_t begin = 0; begin < positions.row_width; begin += kColumnBlock) {
-        const int64_t count = std::min(kColumnBlock, positions.row_width - begin);
-        if constexpr (!kIsWidened) {
-          Rows::template Widen<Source, kRun>(positions, first, begin, count, rows);
-        }
-        AddScores<kVecs, kRun>(tiles.q.data(), rows, begin, count, sums);
-        rows += kPositionTile * kColumnBlock;
-      }
-      for (int k = 0; k < kRun; ++k) {
-        for (int v = 0; v < kVecs; ++v) {
-          Simd::Store(scores[first + k][v].data(), Simd::Mul(sums[k][v], scale));
-        }
-      }
-    }
-  }
+  using Weights = typename LaneScores<Simd>::template Weights<kVecs>;
 
   // Replaces the scores of the rows that any lane sees by weights, 0 where a lane does not see the
   // row, and takes them into highest score and sum. Returns what the latents so far are to be
@@ -154,8 +74,8 @@ struct LaneSums {
                        column % kColumnBlock;
     int64_t k = 0;
     for (; k < tiles.all_see; ++k, row += kColumnBlock) {
-      __builtin_prefetch(row + kColumns);  // for the next columns
-      Vec weight[kVecs];                   // NOLINT(*-avoid-c-arrays)
+      __builtin_prefetch(row + kPositionTile * kColumnBlock);  // for the next columns
+      Vec weight[kVecs];                                       // NOLINT(*-avoid-c-arrays)
       for (int v = 0; v < kVecs; ++v) {
         weight[v] = Simd::Load(weights[k][v].data());
       }
