@@ -84,12 +84,13 @@ struct Avx512Simd {
 
 const VectorKernels& Avx512Kernels() {
   static constexpr VectorKernels kKernels =
-      VectorLoops<Avx512Simd>::Kernels("cpu-avx512", &Avx512Panels);
+      VectorLoops<Avx512Simd>::Kernels("cpu-avx512", &Avx512Panels, nullptr);
   return kKernels;
 }
 
 const VectorKernels& AmxKernels() {
-  static constexpr VectorKernels kKernels = VectorLoops<Avx512Simd>::Kernels("cpu-amx", &AmxPanels);
+  static constexpr VectorKernels kKernels =
+      VectorLoops<Avx512Simd>::Kernels("cpu-amx", &AmxPanels, &AmxTiles);
   return kKernels;
 }
 

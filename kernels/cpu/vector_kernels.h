@@ -6,6 +6,7 @@
 #include "base/dtype.h"
 #include "kernels/cpu/attention/lane_kernels.h"
 #include "kernels/cpu/panel/panel_kernels.h"
+#include "kernels/cpu/tiles/tile_kernels.h"
 
 namespace hadal::cpu {
 
@@ -56,6 +57,9 @@ struct VectorKernels {
 
   /// Those of products with quantised weights.
   const PanelKernels& (*panels)();
+
+  /// Those of products with native weights on tile registers. Null without them.
+  const TileKernels& (*tiles)();
   LaneKernels lanes;
 };
 

@@ -112,7 +112,7 @@ struct PortableSimd {
 
 const VectorKernels& PortableKernels() {
   static constexpr VectorKernels kKernels =
-      VectorLoops<PortableSimd>::Kernels("cpu-portable", &PortablePanels);
+      VectorLoops<PortableSimd>::Kernels("cpu-portable", &PortablePanels, nullptr);
   return kKernels;
 }
 
