@@ -27,7 +27,7 @@ struct TileProduct {
 
 /// Products of float inputs and native weights on tile registers. An output is the sum of its two
 /// tile columns; a tile column depends on its input and its weights alone, whatever is beside them:
-///   kBf16: the products of one tile of columns after the other (tiles.h, DotBf16);
+///   kBf16: the products of one tile of columns after the other (DotBf16 of amx/hardware_tiles.h);
 ///   kFp8Block: the same over at most 128 columns of a block, from 0; then one fused multiply-add
 ///   with the block's scale to the sum.
 struct TileKernels {
