@@ -6,7 +6,8 @@
 
 namespace hadal {
 
-/// y[t, :] (+)= x[t, :] · Wᵀ. Products and sums are float32 or wider.
+/// y[t, :] (+)= x[t, :] · Wᵀ. Products and sums are float32 or wider;
+/// with native weights, x may count as what is within 2^-17 of it (docs/adr/0024).
 /// REQUIRES: x and y do not overlap.
 /// Deterministic: equal rows give equal bits on one back end, whatever num_tokens is.
 struct LinearArgs {

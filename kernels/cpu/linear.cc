@@ -27,12 +27,12 @@ void Multiply(const VectorKernels& vector,
     }
   };
   pool.ParallelFor(
-      weight.rows, RowsPerItem(weight.format, weight.rows, pool.num_threads()), multiply);
+      weight.rows, RowsPerItem(vector, weight, weight.rows, pool.num_threads()), multiply);
 }
 
 void Linear(const VectorKernels& vector, const LinearArgs& args, ExecutionContext& context) {
   const ScratchScope scope(context.scratch);
-  const InputRows input = MakeInput(vector, args.x, args.weight.format, context);
+  const InputRows input = MakeInput(vector, args.x, args.weight, context);
   Multiply(vector, input, args.weight, args.output, args.y, context.pool);
 }
 

@@ -6,7 +6,7 @@
 namespace hadal::cpu {
 
 /// y (+)= input · Wᵀ, spread over the pool: for ops that multiply one input by several matrices.
-/// REQUIRES: input made for weight.format.
+/// REQUIRES: input made for a weight of this format and block.
 void Multiply(const VectorKernels& vector,
               const InputRows& input,
               const WeightMatrix& weight,

@@ -21,7 +21,7 @@ void ProjectQueries(const VectorKernels& vector,
   RmsNorm(vector,
           {.x = latent, .weight = weights.q_a_layernorm, .epsilon = args.rms_norm_eps, .y = latent},
           context);
-  const InputRows input = MakeInput(vector, latent, weights.q_b_proj.format, context);
+  const InputRows input = MakeInput(vector, latent, weights.q_b_proj, context);
   Multiply(vector, input, weights.q_b_proj, Output::kStore, q, context.pool);
 }
 
@@ -36,7 +36,7 @@ void MlaProject(const VectorKernels& vector,
   const int64_t kv_lora_rank = weights.kv_a_layernorm.extent(0);
   const auto rope_dim = static_cast<size_t>(args.cache.row_width - kv_lora_rank);
 
-  const InputRows x = MakeInput(vector, args.x, weights.kv_a_proj_with_mqa.format, context);
+  const InputRows x = MakeInput(vector, args.x, weights.kv_a_proj_with_mqa, context);
   ProjectQueries(vector, args, x, context);
   const auto kv = context.scratch.Allocate<float>(num_tokens, args.cache.row_width);
   Multiply(vector, x, weights.kv_a_proj_with_mqa, Output::kStore, kv, context.pool);

@@ -73,26 +73,15 @@ void MoeExperts(const VectorKernels& vector,
       context.scratch.Allocate<float>(args.expert_ids.num_elements(), gate.rows);
   const std::span<const int32_t> tokens(groups.tokens.data,
                                         static_cast<size_t>(groups.tokens.extent(0)));
-  InputRows choices = MakeInput(vector, args.x, gate.format, context);
-  choices.gathered = true;
-  if (IsQuantized(gate.format)) {
-    choices.rounded = GatherRows(choices.rounded, tokens, gate.cols, context);
-  }
+  const InputRows choices = GatherInput(vector, args.x, tokens, gate, context);
   // The rows of one active expert in `input`, which has one for each choice.
-  const auto rows_of = [&](InputRows input, int64_t active) {
+  const auto rows_of = [&groups](const InputRows& input, int64_t active) {
     const int64_t first = groups.first(active);
-    const int64_t count = groups.first(active + 1) - first;
-    if (input.gathered) {
-      input.indices = tokens.subspan(static_cast<size_t>(first), static_cast<size_t>(count));
-    } else {
-      input.x = input.x.Slice(first, count);
-    }
-    input.rounded = input.rounded.Part(first, count, 0);
-    return input;
+    return Part(input, first, groups.first(active + 1) - first);
   };
 
   const int64_t num_rows = num_active * gate.rows;
-  const int64_t rows_per_item = RowsPerItem(gate.format, num_rows, context.pool.num_threads());
+  const int64_t rows_per_item = RowsPerItem(vector, gate, num_rows, context.pool.num_threads());
   const int64_t items_per_expert = (gate.rows + rows_per_item - 1) / rows_per_item;
   const auto gate_up = [&](int64_t begin, int64_t end, int32_t /*worker*/) {
     for (int64_t item = begin; item < end; ++item) {
@@ -109,7 +98,7 @@ void MoeExperts(const VectorKernels& vector,
   };
   context.pool.ParallelFor(num_active * items_per_expert, 1, gate_up);
 
-  const InputRows hidden = MakeInput(vector, activations, down.format, context);
+  const InputRows hidden = MakeInput(vector, activations, down, context);
   const auto add_down = [&](int64_t begin, int64_t end, int32_t /*worker*/) {
     for (int64_t active = 0; active < num_active; ++active) {
       const int64_t first = groups.first(active);
@@ -128,7 +117,7 @@ void MoeExperts(const VectorKernels& vector,
     }
   };
   context.pool.ParallelFor(
-      down.rows, RowsPerItem(down.format, down.rows, context.pool.num_threads()), add_down);
+      down.rows, RowsPerItem(vector, down, down.rows, context.pool.num_threads()), add_down);
 }
 
 }  // namespace hadal::cpu

@@ -5,6 +5,83 @@
 #include "kernels/quantization/panels.h"
 
 namespace hadal::cpu {
+namespace {
+
+// Input rows of the tiles' kind, if `weight` takes them.
+SplitRows SplitFor(const VectorKernels& vector,
+                   const InputRows& input,
+                   const WeightMatrix& weight,
+                   ExecutionContext& context) {
+  if (vector.tiles == nullptr || !TakesTiles(weight)) {
+    return {};
+  }
+  const int64_t num_groups = (input.count() + kSplitInputs - 1) / kSplitInputs;
+  const auto groups =
+      context.scratch.Allocate<bf16>(num_groups, NumSplitTiles(weight.cols) * kSplitTileSize);
+  const auto split = [&](int64_t begin, int64_t end, int32_t /*worker*/) {
+    for (int64_t group = begin; group < end; ++group) {
+      const int64_t first = group * kSplitInputs;
+      const int64_t count = std::min(kSplitInputs, input.count() - first);
+      std::array<const float*, kSplitInputs> rows = {};
+      for (int64_t i = 0; i < count; ++i) {
+        rows[static_cast<size_t>(i)] = input.row(first + i);
+      }
+      vector.tiles().split_group(rows, count, weight.cols, groups.Row(group).data());
+    }
+  };
+  context.pool.ParallelFor(num_groups, 1, split);
+  return {
+      .groups = groups.data, .group_stride = groups.strides[0], .first = 0, .count = input.count()};
+}
+
+}  // namespace
+
+int64_t RowsPerItem(const VectorKernels& vector,
+                    const WeightMatrix& weight,
+                    int64_t num_rows,
+                    int32_t num_threads) {
+  const bool takes_many =
+      IsQuantized(weight.format) || (vector.tiles != nullptr && TakesTiles(weight));
+  return takes_many && num_rows >= 4 * num_threads * kTileRows ? kTileRows : kPanelRows;
+}
+
+InputRows MakeInput(const VectorKernels& vector,
+                    const TensorView<const float, 2>& x,
+                    const WeightMatrix& weight,
+                    ExecutionContext& context) {
+  InputRows input = {.x = x};
+  if (IsQuantized(weight.format)) {
+    input.rounded = RoundRows(vector.panels(), x, context);
+  }
+  input.split = SplitFor(vector, input, weight, context);
+  return input;
+}
+
+InputRows GatherInput(const VectorKernels& vector,
+                      const TensorView<const float, 2>& x,
+                      std::span<const int32_t> indices,
+                      const WeightMatrix& weight,
+                      ExecutionContext& context) {
+  InputRows input = {.x = x, .indices = indices, .gathered = true};
+  if (IsQuantized(weight.format)) {
+    input.rounded =
+        GatherRows(RoundRows(vector.panels(), x, context), indices, weight.cols, context);
+  }
+  input.split = SplitFor(vector, input, weight, context);
+  return input;
+}
+
+InputRows Part(const InputRows& input, int64_t begin, int64_t count) {
+  InputRows part = input;
+  if (input.gathered) {
+    part.indices = input.indices.subspan(static_cast<size_t>(begin), static_cast<size_t>(count));
+  } else {
+    part.x = input.x.Slice(begin, count);
+  }
+  part.rounded = input.rounded.Part(begin, count, 0);
+  part.split = input.split.Part(begin, count);
+  return part;
+}
 
 void WidenWeights(const VectorKernels& vector,
                   const WeightMatrix& weight,

@@ -7,17 +7,19 @@
 
 #include "base/tensor_view.h"
 #include "kernels/cpu/panel/panel_product.h"
+#include "kernels/cpu/tiles/tile_product.h"
 #include "kernels/cpu/vector_kernels.h"
 #include "kernels/execution_context.h"
 #include "kernels/weight_matrix.h"
 
 namespace hadal::cpu {
 
-/// Weight rows that one work item of a product with `num_rows` of them takes: a whole tile of
-/// panels where there are enough for all threads.
-inline int64_t RowsPerItem(WeightFormat format, int64_t num_rows, int32_t num_threads) {
-  return IsQuantized(format) && num_rows >= 4 * num_threads * kTileRows ? kTileRows : kPanelRows;
-}
+/// Weight rows that one work item of a product with `num_rows` of them takes: kTileRows where
+/// panels or tiles take as many at a time and there are enough for all threads.
+int64_t RowsPerItem(const VectorKernels& vector,
+                    const WeightMatrix& weight,
+                    int64_t num_rows,
+                    int32_t num_threads);
 
 /// y[0..n) = W[row, begin..begin + n) as float.
 void WidenWeights(const VectorKernels& vector,
@@ -33,6 +35,7 @@ struct InputRows {
   std::span<const int32_t> indices = {};  // rows of x to take; used when `gathered`
   bool gathered = false;
   Int8Rows rounded = {};  // the input rows for quantised weights, already gathered
+  SplitRows split = {};   // the same for weights that take tiles
 
   [[nodiscard]] int64_t count() const { return gathered ? std::ssize(indices) : x.extent(0); }
   [[nodiscard]] const float* row(int64_t i) const {
@@ -40,22 +43,28 @@ struct InputRows {
   }
 };
 
-/// All rows of x, as products with weights of this format take them.
-inline InputRows MakeInput(const VectorKernels& vector,
-                           const TensorView<const float, 2>& x,
-                           WeightFormat format,
-                           ExecutionContext& context) {
-  return {.x = x,
-          .indices = {},
-          .gathered = false,
-          .rounded = IsQuantized(format) ? RoundRows(vector.panels(), x, context) : Int8Rows{}};
-}
+/// All rows of x, as products with `weight` take them.
+InputRows MakeInput(const VectorKernels& vector,
+                    const TensorView<const float, 2>& x,
+                    const WeightMatrix& weight,
+                    ExecutionContext& context);
+
+/// Rows `indices` of x, the same way. `indices` outlives the result.
+InputRows GatherInput(const VectorKernels& vector,
+                      const TensorView<const float, 2>& x,
+                      std::span<const int32_t> indices,
+                      const WeightMatrix& weight,
+                      ExecutionContext& context);
+
+/// Rows [begin, begin + count) of `input`.
+InputRows Part(const InputRows& input, int64_t begin, int64_t count);
 
 /// Calls emit(i, r, sums) for all input rows i and weight rows r in [begin, end), some of them at a
 /// time: sums[j] = dot(input row i, W[r + j]).
-/// REQUIRES: `begin` is a multiple of kPanelRows with quantised weights. Other weights are widened
-/// once for each kInputBlock input rows, in pieces that stay in the L1 cache. A dot product's order
-/// of additions depends on the length alone.
+/// REQUIRES: `begin` is a multiple of kPanelRows with quantised weights and with inputs made for
+/// tiles. Inputs not made for them meet native weights in vectors: these are widened once for each
+/// kInputBlock input rows, in pieces that stay in the L1 cache. A dot product's order of additions
+/// depends on the length alone.
 template <typename Emit>
 void RowDots(const VectorKernels& vector,
              const InputRows& input,
@@ -65,6 +74,9 @@ void RowDots(const VectorKernels& vector,
              Emit emit) {
   if (IsQuantized(weight.format)) {
     return PanelDots(vector.panels(), input.rounded, weight, begin, end, emit);
+  }
+  if (input.split.groups != nullptr && TakesTiles(weight)) {
+    return TileDots(vector.tiles(), input.split, weight, begin, end, emit);
   }
   constexpr int64_t kInputBlock = 64;
   constexpr int64_t kPiece = 512;

@@ -3,6 +3,7 @@
 // silu(gate) * up, written once over the vector types that vector_loops.h describes.
 
 #include <array>
+#include <cstddef>
 #include <cstdint>
 
 #include "kernels/cpu/attention/lane_softmax.h"

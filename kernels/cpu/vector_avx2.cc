@@ -78,7 +78,8 @@ struct Avx2Simd {
 }  // namespace
 
 const VectorKernels& Avx2Kernels() {
-  static constexpr VectorKernels kKernels = VectorLoops<Avx2Simd>::Kernels("cpu-avx2", &Avx2Panels);
+  static constexpr VectorKernels kKernels =
+      VectorLoops<Avx2Simd>::Kernels("cpu-avx2", &Avx2Panels, nullptr);
   return kKernels;
 }
 

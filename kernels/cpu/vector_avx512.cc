@@ -7,13 +7,13 @@ namespace hadal::cpu {
 
 const VectorKernels& Avx512Kernels() {
   static constexpr VectorKernels kKernels =
-      VectorLoops<Avx512Simd>::Kernels("cpu-avx512", &Avx512Panels);
+      VectorLoops<Avx512Simd>::Kernels("cpu-avx512", &Avx512Panels, nullptr);
   return kKernels;
 }
 
 const VectorKernels& AmxKernels() {
   static constexpr VectorKernels kKernels = [] {
-    VectorKernels kernels = VectorLoops<Avx512Simd>::Kernels("cpu-amx", &AmxPanels);
+    VectorKernels kernels = VectorLoops<Avx512Simd>::Kernels("cpu-amx", &AmxPanels, &AmxTiles);
     kernels.lanes = &AmxLanes<HardwareTiles, Avx512Simd>::KernelsOf;
     return kernels;
   }();

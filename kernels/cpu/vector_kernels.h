@@ -6,6 +6,7 @@
 #include "base/dtype.h"
 #include "kernels/cpu/attention/lane_kernels.h"
 #include "kernels/cpu/panel/panel_kernels.h"
+#include "kernels/cpu/tiles/tile_kernels.h"
 #include "kernels/latent_cache.h"
 
 namespace hadal::cpu {
@@ -57,6 +58,9 @@ struct VectorKernels {
 
   /// Those of products with quantised weights.
   const PanelKernels& (*panels)();
+
+  /// Those of products with native weights on tile registers. Null without them.
+  const TileKernels& (*tiles)();
 
   /// Those of absorbed attention over rows of this cache: its dtype and widths decide.
   LaneKernels (*lanes)(const LatentCache& cache);

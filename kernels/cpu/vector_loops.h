@@ -167,7 +167,9 @@ struct VectorLoops {
     }
   }
 
-  static constexpr VectorKernels Kernels(const char* name, const PanelKernels& (*panels)()) {
+  static constexpr VectorKernels Kernels(const char* name,
+                                         const PanelKernels& (*panels)(),
+                                         const TileKernels& (*tiles)()) {
     return {.name = name,
             .widen_bf16 = &WidenLoops<Simd>::template Widen<bf16>,
             .widen_f16 = &WidenLoops<Simd>::template Widen<f16>,
@@ -176,6 +178,7 @@ struct VectorLoops {
             .axpy_tile = &AxpyTile,
             .silu_multiply = &SiluLoops<Simd>::Multiply,
             .panels = panels,
+            .tiles = tiles,
             .lanes = &LaneLoops<Simd>::Kernels};
   }
 };

@@ -5,7 +5,7 @@ namespace hadal::cpu {
 
 const VectorKernels& PortableKernels() {
   static constexpr VectorKernels kKernels =
-      VectorLoops<PortableSimd<8, 4>>::Kernels("cpu-portable", &PortablePanels);
+      VectorLoops<PortableSimd<8, 4>>::Kernels("cpu-portable", &PortablePanels, nullptr);
   return kKernels;
 }
 

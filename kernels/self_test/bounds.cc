@@ -39,7 +39,18 @@ double Gamma(int64_t n) {
 }
 
 double Gamma(const WeightMatrix& weight) {
-  return Gamma(weight.cols) + (IsQuantized(weight.format) ? 4 * kUnit : 0);
+  switch (weight.format) {
+    case WeightFormat::kF32:
+    case WeightFormat::kF16:
+      return Gamma(weight.cols);
+    case WeightFormat::kBf16:
+    case WeightFormat::kFp8Block:
+      return Gamma(weight.cols) + 0x1p-17;
+    case WeightFormat::kInt8:
+    case WeightFormat::kInt4:
+      return Gamma(weight.cols) + 4 * kUnit;
+  }
+  return Gamma(weight.cols);
 }
 
 std::vector<float> RoundedInput(WeightFormat format, std::span<const float> x) {

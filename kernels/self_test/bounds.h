@@ -26,8 +26,9 @@ inline constexpr double kUnit = 0x1p-24;
 /// gamma(n) above: the smaller of both bounds.
 double Gamma(int64_t n);
 
-/// gamma for products with `weight`: its columns, and where it is quantised the roundings of the
-/// two scales of a product.
+/// gamma for products with `weight`: its columns; where it is quantised the roundings of the two
+/// scales of a product; and with kBf16 and kFp8Block 2^-17, what a number is off when it is taken
+/// as the sum of two bf16 numbers, as tile registers want it (cpu/tiles/split_rows.h).
 double Gamma(const WeightMatrix& weight);
 
 /// Values with a bound on the error that a float computation of them may have.

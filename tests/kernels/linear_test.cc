@@ -113,6 +113,14 @@ TEST_P(LinearExactTest, ExactNumbersGiveExactSums) {
   }
 }
 
+INSTANTIATE_TEST_SUITE_P(EmulatedTiles,
+                         LinearParityTest,
+                         testing::ValuesIn(test::EmulatedTilesCases()),
+                         test::NameOfParam);
+INSTANTIATE_TEST_SUITE_P(EmulatedTiles,
+                         LinearExactTest,
+                         testing::ValuesIn(test::EmulatedTilesCases()),
+                         test::NameOfParam);
 INSTANTIATE_TEST_SUITE_P(BackEnds,
                          LinearParityTest,
                          testing::ValuesIn(test::ParityCases()),

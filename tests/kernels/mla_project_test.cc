@@ -78,6 +78,10 @@ TEST_P(MlaProjectParityTest, ARowHasTheSameBitsInAnyBatch) {
   }
 }
 
+INSTANTIATE_TEST_SUITE_P(EmulatedTiles,
+                         MlaProjectParityTest,
+                         testing::ValuesIn(test::EmulatedTilesCases()),
+                         test::NameOfParam);
 INSTANTIATE_TEST_SUITE_P(BackEnds,
                          MlaProjectParityTest,
                          testing::ValuesIn(test::ParityCases()),

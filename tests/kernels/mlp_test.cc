@@ -71,6 +71,10 @@ TEST_P(MlpParityTest, LargeActivationsAndNan) {
   EXPECT_TRUE(std::isnan(actual[80]));
 }
 
+INSTANTIATE_TEST_SUITE_P(EmulatedTiles,
+                         MlpParityTest,
+                         testing::ValuesIn(test::EmulatedTilesCases()),
+                         test::NameOfParam);
 INSTANTIATE_TEST_SUITE_P(BackEnds,
                          MlpParityTest,
                          testing::ValuesIn(test::ParityCases()),

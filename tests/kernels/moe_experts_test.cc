@@ -105,6 +105,10 @@ TEST_P(MoeExpertsParityTest, NanStaysInItsRow) {
   }
 }
 
+INSTANTIATE_TEST_SUITE_P(EmulatedTiles,
+                         MoeExpertsParityTest,
+                         testing::ValuesIn(test::EmulatedTilesCases()),
+                         test::NameOfParam);
 INSTANTIATE_TEST_SUITE_P(BackEnds,
                          MoeExpertsParityTest,
                          testing::ValuesIn(test::ParityCases()),

@@ -3,7 +3,9 @@
 #include <algorithm>
 #include <ostream>
 
+#include "kernels/cpu/tiles/tile_product.h"
 #include "kernels/quantization/panels.h"
+#include "tests/support/emulated_table.h"
 
 namespace hadal::test {
 
@@ -16,6 +18,9 @@ std::vector<std::unique_ptr<KernelRunner>> MakeRunners() {
 }
 
 KernelTable TableOf(const std::string& back_end) {
+  if (back_end == kEmulatedTilesName) {
+    return EmulatedTilesTable();
+  }
   auto table = BuildKernelTable(back_end);
   CHECK(table.ok());
   return *table;
@@ -35,6 +40,19 @@ std::vector<ParityCase> PublishedFormatCases() {
   std::vector<ParityCase> cases = ParityCases();
   std::erase_if(
       cases, [](const ParityCase& parity_case) { return IsQuantized(parity_case.weights.format); });
+  return cases;
+}
+
+std::vector<ParityCase> EmulatedTilesCases() {
+  std::vector<ParityCase> cases;
+  for (const self_test::WeightSpec& weights : self_test::AllWeightSpecs()) {
+    const WeightMatrix weight = {.format = weights.format,
+                                 .block_rows = weights.block_rows,
+                                 .block_cols = weights.block_cols};
+    if (cpu::TakesTiles(weight)) {
+      cases.push_back({.back_end = kEmulatedTilesName, .weights = weights});
+    }
+  }
   return cases;
 }
 

@@ -27,7 +27,7 @@ struct KernelRunner {
 /// of a small machine.
 std::vector<std::unique_ptr<KernelRunner>> MakeRunners();
 
-/// A table that is known to exist.
+/// A table that is known to exist, emulated_table.h's too.
 KernelTable TableOf(const std::string& back_end);
 
 /// A back end and a weight format: the parameter of parity tests.
@@ -41,7 +41,10 @@ struct ParityCase {
 std::vector<ParityCase> ParityCases();
 std::vector<ParityCase> PublishedFormatCases();
 
-/// The same with float weights only, for ops whose formats are no matter.
+/// Emulated tiles with every weight format that takes tiles, for ops that multiply by weights.
+std::vector<ParityCase> EmulatedTilesCases();
+
+/// Every back end with float weights only, for ops whose formats are no matter.
 std::vector<ParityCase> BackEndCases();
 
 /// "cpu_avx2_Bf16".

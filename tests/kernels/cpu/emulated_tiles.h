@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <cstring>
 
+#include "base/check.h"
 #include "base/dtype.h"
 
 namespace hadal::cpu {
@@ -54,6 +55,7 @@ struct EmulatedTiles {
   }
   template <int kSum, int kA, int kB>
   static void DotSignedUnsigned() {
+    CheckShapes<kSum, kA, kB>();
     for (size_t m = 0; m < static_cast<size_t>(tiles()[kSum].rows); ++m) {
       for (size_t n = 0; n < 16; ++n) {
         int32_t sum = 0;
@@ -73,29 +75,47 @@ struct EmulatedTiles {
   // sum, then both, then kSum.
   template <int kSum, int kA, int kB>
   static void DotBf16() {
-    for (size_t m = 0; m < static_cast<size_t>(tiles()[kSum].rows); ++m) {
+    CheckShapes<kSum, kA, kB>();
+    const Floats a = Widen<kA>();
+    const Floats b = Widen<kB>();
+    Tile& result = tiles()[kSum];
+    for (size_t m = 0; m < static_cast<size_t>(result.rows); ++m) {
+      std::array<float, 16> row = {};
+      std::memcpy(row.data(), result.bytes[m].data(), sizeof(row));
       for (size_t n = 0; n < 16; ++n) {
-        std::array<float, 2> sums = {};
+        float even = 0;
+        float odd = 0;
         for (size_t i = 0; i < 16; ++i) {
-          for (size_t c = 0; c < 2; ++c) {
-            sums[c] = std::fma(Bf16<kA>(m, 2 * i + c), Bf16<kB>(i, 2 * n + c), sums[c]);
-          }
+          even = std::fma(a[m * 32 + 2 * i], b[i * 32 + 2 * n], even);
+          odd = std::fma(a[m * 32 + 2 * i + 1], b[i * 32 + 2 * n + 1], odd);
         }
-        float sum = 0;
-        std::memcpy(&sum, &tiles()[kSum].bytes[m][n * 4], sizeof(sum));
-        sum += sums[0] + sums[1];
-        std::memcpy(&tiles()[kSum].bytes[m][n * 4], &sum, sizeof(sum));
+        row[n] += even + odd;
       }
+      std::memcpy(result.bytes[m].data(), row.data(), sizeof(row));
     }
   }
 
  private:
+  // The processor refuses other shapes.
+  template <int kSum, int kA, int kB>
+  static void CheckShapes() {
+    static_assert(kSum != kA && kSum != kB && kA != kB);
+    CHECK_EQ(tiles()[kSum].rows, tiles()[kA].rows);
+    CHECK_EQ(tiles()[kB].rows, 16);
+  }
+
+  using Floats = std::array<float, 16 * 32>;
+
   template <int kTile>
-  static float Bf16(size_t row, size_t column) {
-    bf16 value;
-    std::memcpy(&value, &tiles()[kTile].bytes[row][column * 2], sizeof(value));
-    const float wide = ToFloat(value);
-    return std::fpclassify(wide) == FP_SUBNORMAL ? 0.0F : wide;
+  static Floats Widen() {
+    Floats floats = {};
+    for (size_t i = 0; i < floats.size(); ++i) {
+      bf16 value;
+      std::memcpy(&value, &tiles()[kTile].bytes[i / 32][i % 32 * 2], sizeof(value));
+      const float wide = ToFloat(value);
+      floats[i] = std::fpclassify(wide) == FP_SUBNORMAL ? 0.0F : wide;
+    }
+    return floats;
   }
 };
 
