@@ -1,6 +1,9 @@
 #include "tests/support/emulated_table.h"
 
+#include "kernels/cpu/attention/amx_lanes.h"
 #include "kernels/cpu/ops.h"
+#include "tests/kernels/cpu/emulated_panels.h"
+#include "tests/kernels/cpu/emulated_simd.h"
 #include "tests/kernels/cpu/emulated_tile_kernels.h"
 
 namespace hadal::test {
@@ -10,7 +13,9 @@ const cpu::VectorKernels& EmulatedKernels() {
   static const cpu::VectorKernels kKernels = [] {
     cpu::VectorKernels kernels = cpu::PortableKernels();
     kernels.name = kEmulatedTilesName;
+    kernels.panels = &cpu::EmulatedPanels;
     kernels.tiles = &cpu::EmulatedTileKernels;
+    kernels.lanes = &cpu::AmxLanes<cpu::EmulatedTiles<void>, cpu::EmulatedSimd>::KernelsOf;
     return kernels;
   }();
   return kKernels;

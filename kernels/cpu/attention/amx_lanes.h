@@ -79,7 +79,7 @@ struct AmxLanes {
           square[i] = i < num_x ? Simd::Load(x + i * x_stride + column + half) : Simd::Zero();
         }
         Simd::Transpose(square);
-        for (int64_t i = 0; i < kLanes; i += 2, high += Rows::kLineBytes) {
+        for (int64_t i = 0; i < kLanes; i += 2, high += kTileRowBytes) {
           Sums::StorePairs(square[i], square[i + 1], high);
         }
       }

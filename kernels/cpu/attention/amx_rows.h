@@ -7,20 +7,18 @@
 #include <cstdint>
 #include <cstring>
 
+#include "kernels/cpu/amx/tile_shape.h"
 #include "kernels/cpu/attention/lane_kernels.h"
 
 namespace hadal::cpu {
 
-/// Rows and columns of a tile of floats, the columns or positions that one product sums over, and
-/// the bytes of a tile.
+/// Rows and columns of a tile of floats, and the columns or positions that one product sums over.
 inline constexpr int64_t kTileSide = 16;
 inline constexpr int64_t kStepLength = 32;
-inline constexpr int64_t kTileBytes = 1024;
 
 /// The rows of a position tile.
 template <typename Simd>
 struct AmxRows {
-  static constexpr int64_t kLineBytes = 64;
   static constexpr int64_t kNumTiles = kPositionTile / kTileSide;
   static constexpr int64_t kNumSteps = kPositionTile / kStepLength;
 
@@ -66,14 +64,14 @@ struct AmxRows {
 
   // Makes the pairs of columns [32 * group, 32 * group + 32).
   void MakePairs(int64_t group) {
-    const int64_t offset = group * kLineBytes;
+    const int64_t offset = group * kTileRowBytes;
     const auto load = [this, offset](int64_t row) {
       const std::byte* value = values[static_cast<size_t>(row)];
       return value == nullptr ? Simd::Zero() : Simd::LoadBytes(value + offset);
     };
     for (int64_t row = 0; row < positions.num_rows; row += kStepLength) {
       std::byte* even = pairs + (group * 2 * kNumSteps + row / kStepLength) * kTileBytes;
-      for (int64_t i = 0; i < kTileSide; ++i, even += kLineBytes) {
+      for (int64_t i = 0; i < kTileSide; ++i, even += kTileRowBytes) {
         const auto first = load(row + i);
         const auto second = load(row + i + kTileSide);
         Simd::StoreBytes(even, Simd::PairLower(first, second));

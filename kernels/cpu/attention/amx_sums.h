@@ -47,15 +47,15 @@ struct AmxSums {
     const int64_t end = rows.positions.row_width * int64_t{sizeof(bf16)};
     (Tiles::template Zero<kTile>(), ...);
     for (int64_t offset = 0; offset < end; offset += kTileColumns) {
-      Tiles::template Load<6>(q, Rows::kLineBytes);
-      Tiles::template Load<7>(q + kTileBytes, Rows::kLineBytes);
+      Tiles::template Load<6>(q, kTileRowBytes);
+      Tiles::template Load<7>(q + kTileBytes, kTileRowBytes);
       (AddTile<kTile>(rows.tiles[kTile], offset), ...);
       q += 2 * kTileBytes;
       for (int64_t i = 0; i < kRowsAhead && next != nullptr; ++i) {
         __builtin_prefetch(next[i] + offset, 0, 2);
       }
     }
-    (Tiles::template Store<kTile>(scores[kTile * kTileSide].data(), Rows::kLineBytes), ...);
+    (Tiles::template Store<kTile>(scores[kTile * kTileSide].data(), kTileRowBytes), ...);
   }
 
   // The same for rows [0, num_rows), times the softmax's scale. Returns whether all are finite, as
@@ -106,7 +106,7 @@ struct AmxSums {
       for (int64_t lane = 0; lane < kLanes; ++lane) {
         StorePairs(halves[0][lane],
                    halves[1][lane],
-                   tiles.data() + step * 2 * kTileBytes + lane * Rows::kLineBytes);
+                   tiles.data() + step * 2 * kTileBytes + lane * kTileRowBytes);
       }
     }
   }
@@ -119,14 +119,14 @@ struct AmxSums {
                         std::integer_sequence<int, kTile...> /*tiles*/,
                         float* latents) {
     constexpr int64_t kTileFloats = kTileSide * kTileSide;
-    (Tiles::template Load<kTile>(latents + kTile * kTileFloats, Rows::kLineBytes), ...);
+    (Tiles::template Load<kTile>(latents + kTile * kTileFloats, kTileRowBytes), ...);
     for (int64_t step = 0; step < num_steps; ++step, pairs += kTileBytes) {
       const std::byte* parts = weights.data() + step * 2 * kTileBytes;
-      Tiles::template Load<4>(parts, Rows::kLineBytes);
-      Tiles::template Load<5>(parts + kTileBytes, Rows::kLineBytes);
+      Tiles::template Load<4>(parts, kTileRowBytes);
+      Tiles::template Load<5>(parts + kTileBytes, kTileRowBytes);
       (AddValueTile<kTile>(pairs + kTile * Rows::kNumSteps * kTileBytes), ...);
     }
-    (Tiles::template Store<kTile>(latents + kTile * kTileFloats, Rows::kLineBytes), ...);
+    (Tiles::template Store<kTile>(latents + kTile * kTileFloats, kTileRowBytes), ...);
   }
 
   // Scales lanes' latents. A factor of 1 leaves a lane as it is. Subnormal numbers become 0 here,
@@ -161,7 +161,7 @@ struct AmxSums {
   template <int kTile>
   static void AddValueTile(const std::byte* pairs) {
     constexpr int kValues = 6 + kTile % 2;
-    Tiles::template Load<kValues>(pairs, Rows::kLineBytes);
+    Tiles::template Load<kValues>(pairs, kTileRowBytes);
     Tiles::template DotBf16<kTile, 4, kValues>();
     Tiles::template DotBf16<kTile, 5, kValues>();
   }

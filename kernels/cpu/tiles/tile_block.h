@@ -4,12 +4,12 @@
 #include <cstdint>
 #include <type_traits>
 
+#include "kernels/cpu/amx/tile_shape.h"
 #include "kernels/cpu/tiles/split_rows.h"
 
 namespace hadal::cpu {
 
-inline constexpr int64_t kTileRowBytes = 64;
-inline constexpr int64_t kTileBytes = kSplitTileSize * static_cast<int64_t>(sizeof(bf16));
+static_assert(kTileBytes == kSplitTileSize * static_cast<int64_t>(sizeof(bf16)));
 
 /// A block of products on tile registers: kWeights tiles of weights by kGroups groups of inputs,
 /// 4 by 1 or at most 2 by 2. Sums are in tiles 0 to 3; 4, 5 and 7 are for weights, 6 and 7 for

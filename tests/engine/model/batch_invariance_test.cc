@@ -8,6 +8,7 @@
 
 #include <gtest/gtest.h>
 
+#include "tests/support/emulated_table.h"
 #include "tests/support/golden.h"
 
 namespace hadal {
@@ -23,6 +24,9 @@ bool HasSameBits(const std::vector<float>& a, const std::vector<float>& b) {
 }
 
 KernelTable Table(const std::string& back_end) {
+  if (back_end == test::kEmulatedTilesName) {
+    return test::EmulatedTilesTable();
+  }
   const absl::StatusOr<KernelTable> table = BuildKernelTable(back_end);
   CHECK(table.ok());
   return *table;
@@ -39,7 +43,13 @@ class BatchInvarianceTest : public testing::TestWithParam<std::string> {
   }
 
   ModelRunner Runner(const std::string& back_end, int32_t num_threads) const {
-    return ModelRunner({.golden = golden_,
+    return Runner(golden_, back_end, num_threads);
+  }
+
+  static ModelRunner Runner(const Golden& golden,
+                            const std::string& back_end,
+                            int32_t num_threads) {
+    return ModelRunner({.golden = golden,
                         .kernels = Table(back_end),
                         .form = MlaForm::kAbsorbed,
                         .num_threads = num_threads});
@@ -62,16 +72,22 @@ TEST_P(BatchInvarianceTest, StepsOfAnySizeOnAnyNumberOfThreads) {
   }
 }
 
-TEST_P(BatchInvarianceTest, EveryBackEnd) {
-  for (const std::string& back_end : AvailableBackEnds()) {
-    // The reference takes every number of tokens one by one; a few show it.
-    Tokens tokens = prompt_;
-    tokens.resize(back_end == "reference" ? 20 : tokens.size());
-    const std::vector<float> expected = Alone(back_end, tokens, 1, DType::kBf16);
-    ModelRunner runner = Runner(back_end, 3);
-    for (const int64_t chunk_tokens : {5, 1000}) {
-      EXPECT_TRUE(HasSameBits(runner.Logits(tokens, chunk_tokens, DType::kBf16), expected))
-          << back_end << ", steps of " << chunk_tokens;
+TEST_P(BatchInvarianceTest, EveryBackEndAndFormat) {
+  std::vector<std::string> back_ends = AvailableBackEnds();
+  back_ends.emplace_back(test::kEmulatedTilesName);
+  for (const WeightPacking packing :
+       {WeightPacking::kNative, WeightPacking::kInt8, WeightPacking::kInt4}) {
+    const Golden golden = Golden::LoadPacked(GetParam(), packing);
+    for (const std::string& back_end : back_ends) {
+      // The reference takes every number of tokens one by one; a few show it.
+      Tokens tokens = prompt_;
+      tokens.resize(back_end == "reference" ? 20 : tokens.size());
+      ModelRunner runner = Runner(golden, back_end, 3);
+      const std::vector<float> expected = runner.Logits(tokens, 1, DType::kBf16);
+      for (const int64_t chunk_tokens : {5, 1000}) {
+        EXPECT_TRUE(HasSameBits(runner.Logits(tokens, chunk_tokens, DType::kBf16), expected))
+            << back_end << ", " << NameOf(packing) << ", steps of " << chunk_tokens;
+      }
     }
   }
 }

@@ -15,6 +15,7 @@
 #include <gtest/gtest.h>
 
 #include "engine/sequence_runner.h"
+#include "tests/support/emulated_table.h"
 
 namespace hadal {
 namespace {
@@ -42,6 +43,18 @@ TEST_P(GoldenTest, LogitsOfEveryBackEnd) {
     EXPECT_LT(MaxDifference(runner.Logits(prompt_, 1000, DType::kF32), expected_), kTolerance)
         << kernels;
   }
+}
+
+// All that cpu-amx does on tiles, on machines without them too; rows of bf16 are attended on tiles.
+TEST_P(GoldenTest, LogitsOnEmulatedTiles) {
+  ModelRunner runner({.golden = golden_,
+                      .kernels = test::EmulatedTilesTable(),
+                      .form = MlaForm::kAbsorbed,
+                      .num_threads = 2});
+  EXPECT_LT(MaxDifference(runner.Logits(prompt_, 1000, DType::kF32), expected_), kTolerance);
+  const std::vector<float> vectors =
+      ModelRunner(golden_, "auto", MlaForm::kAbsorbed).Logits(prompt_, 1000, DType::kBf16);
+  EXPECT_LT(RmsDifference(runner.Logits(prompt_, 1000, DType::kBf16), vectors), kTolerance);
 }
 
 TEST_P(GoldenTest, AbsorbedAndMaterialisedAttentionAgree) {

@@ -12,6 +12,7 @@
 
 #include <gtest/gtest.h>
 
+#include "tests/support/emulated_table.h"
 #include "tests/support/golden.h"
 
 namespace hadal {
@@ -39,13 +40,18 @@ TEST_P(PackedGoldenTest, LogitsOfEveryBackEnd) {
   const Golden golden = Golden::LoadPacked(name, packing);
   const double deviation = 2;
   const double tolerance = 2 * deviation * (packing == WeightPacking::kInt8 ? 0.03 : 0.26);
+  std::vector<KernelTable> tables = {test::EmulatedTilesTable()};
   for (const std::string& kernels : AvailableBackEnds()) {
-    ModelRunner runner(golden, kernels, MlaForm::kAbsorbed);
+    tables.push_back(*BuildKernelTable(kernels));
+  }
+  for (const KernelTable& table : tables) {
+    ModelRunner runner(
+        {.golden = golden, .kernels = table, .form = MlaForm::kAbsorbed, .num_threads = 3});
     const std::vector<float> logits = runner.Logits(golden.Ids("input_ids"), 1000, DType::kF32);
     const double rms =
         MedianRms(logits, golden.Floats("logits"), static_cast<size_t>(golden.config().vocab_size));
-    EXPECT_LT(rms, tolerance) << kernels;
-    EXPECT_GT(rms, 1e-5) << kernels << ": nothing was rounded";
+    EXPECT_LT(rms, tolerance) << table.linear.implementation;
+    EXPECT_GT(rms, 1e-5) << table.linear.implementation << ": nothing was rounded";
   }
 }
 

@@ -8,11 +8,11 @@
 
 #include "kernels/cpu/attention/amx_lanes.h"
 #include "kernels/cpu/ops.h"
-#include "kernels/cpu/portable_simd.h"
 #include "kernels/cpu/vector_kernels.h"
 #include "kernels/self_test/attention_bounds.h"
 #include "kernels/self_test/mla_attention.h"
 #include "tests/kernels/cpu/emulated_lanes.h"
+#include "tests/kernels/cpu/emulated_simd.h"
 #include "tests/kernels/cpu/emulated_tiles.h"
 #include "tests/support/compare.h"
 #include "tests/support/kernel_runner.h"
@@ -21,40 +21,6 @@ namespace hadal::cpu {
 namespace {
 
 using Shape = self_test::MlaAttentionShape;
-
-// Vectors of as many lanes as tiles have rows, with what amx_lanes.h needs besides.
-struct EmulatedSimd : PortableSimd<kMaxLanes, 16> {
-  static Vec LoadBytes(const std::byte* x) {
-    Vec v;
-    std::memcpy(v.data(), x, sizeof(v));
-    return v;
-  }
-  static void StoreBytes(std::byte* y, const Vec& v) { std::memcpy(y, v.data(), sizeof(v)); }
-  static Vec RoundToBf16(const Vec& v) {
-    Vec rounded;
-    for (size_t i = 0; i < v.size(); ++i) {
-      rounded[i] = ToFloat(ToBf16(v[i]));
-    }
-    return rounded;
-  }
-  static Vec PairLower(const Vec& a, const Vec& b) {
-    return OfHalves(a, b, [](uint32_t bits) { return bits & 0xFFFFU; });
-  }
-  static Vec PairUpper(const Vec& a, const Vec& b) {
-    return OfHalves(a, b, [](uint32_t bits) { return bits >> 16U; });
-  }
-
- private:
-  template <typename Half>
-  static Vec OfHalves(const Vec& a, const Vec& b, Half half) {
-    Vec v;
-    for (size_t i = 0; i < v.size(); ++i) {
-      v[i] = std::bit_cast<float>(half(std::bit_cast<uint32_t>(a[i])) |
-                                  half(std::bit_cast<uint32_t>(b[i])) << 16U);
-    }
-    return v;
-  }
-};
 
 // The loops of cpu-amx on emulated tiles, with vectors of its own or emulated ones; the rest of
 // cpu-portable.

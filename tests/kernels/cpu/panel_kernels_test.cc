@@ -1,39 +1,21 @@
 #include "kernels/cpu/panel/panel_kernels.h"
 
 #include <array>
-#include <cmath>
 #include <vector>
 
 #include <gtest/gtest.h>
 
-#include "kernels/cpu/panel/amx_loops.h"
 #include "kernels/cpu/vector_kernels.h"
 #include "kernels/self_test/random_tensors.h"
-#include "tests/kernels/cpu/emulated_tiles.h"
+#include "tests/kernels/cpu/emulated_panels.h"
 #include "tests/support/compare.h"
 
 namespace hadal::cpu {
 namespace {
 
-struct PlainRows {
-  static void AddScaled(
-      const int32_t* sums, int32_t offset, const float* weight_scales, float x_scale, float* y) {
-    for (int64_t r = 0; r < kPanelRows; ++r) {
-      y[r] = std::fma(static_cast<float>(sums[r] - offset), weight_scales[r] * x_scale, y[r]);
-    }
-  }
-};
-
-PanelKernels EmulatedAmxPanels() {
-  PanelKernels kernels = PortablePanels();
-  kernels.name = "cpu-amx, emulated";
-  kernels.int8_tile = &AmxLoops<EmulatedTiles<void>, PlainRows>::Int8Tile;
-  return kernels;
-}
-
 // All that this machine can run; those with fused multiply-add first.
 std::vector<PanelKernels> FusedPanels() {
-  std::vector<PanelKernels> all = {EmulatedAmxPanels()};
+  std::vector<PanelKernels> all = {EmulatedPanels()};
   for (const Isa isa : {Isa::kAvx2, Isa::kAvx512, Isa::kAmx}) {
     if (IsSupported(isa)) {
       all.push_back(VectorKernelsOf(isa).panels());
