@@ -82,66 +82,77 @@ void Int8Block(const PanelTile& group, int64_t first, const std::byte* ahead) {
   });
 }
 
-// As Int8Block. The sums of a subgroup times its multiplier are integers below 2^24, so that adding
-// them up as floats is exact, and the same as widening the weights first.
+// The c-th chunk of a group: totals += the products of kRows input rows from `x` on and kPanels
+// panels, whose groups begin at `groups`, but for scales.
+template <int kRows, int kPanels>
+[[gnu::always_inline]] inline void AddInt4Chunk(const Int8Rows& x,
+                                                const std::byte* groups,
+                                                int64_t panel_stride,
+                                                int64_t c,
+                                                __m512 (&totals)[kRows][kPanels]) {
+  __m512i low[kRows][kPanels];   // NOLINT(*-avoid-c-arrays)
+  __m512i high[kRows][kPanels];  // NOLINT(*-avoid-c-arrays)
+  Unroll<kRows>([&](auto t) __attribute__((always_inline)) {
+    const int32_t* x_sums = x.sums + t * x.sums_stride + c * 2;
+    Unroll<kPanels>([&](auto p) __attribute__((always_inline)) {
+      low[t][p] = _mm512_set1_epi32(-kInt4Offset * x_sums[0]);
+      high[t][p] = _mm512_set1_epi32(-kInt4Offset * x_sums[1]);
+    });
+  });
+  const __m512i low_half = _mm512_set1_epi8(0x0F);
+  const std::byte* weights = groups + kGroupHeaderBytes + c * ChunkBytes(WeightFormat::kInt4);
+  const int8_t* values = x.values + c * kChunkCols;
+  for (int64_t i = 0; i < kSteps / 2; ++i) {
+    __m512i w_low[kPanels];   // NOLINT(*-avoid-c-arrays)
+    __m512i w_high[kPanels];  // NOLINT(*-avoid-c-arrays)
+    Unroll<kPanels>([&](auto p) __attribute__((always_inline)) {
+      const std::byte* row = weights + p * panel_stride + i * 64;
+      _mm_prefetch(row + kPrefetchBytes, _MM_HINT_T0);
+      const __m512i both = LoadWeights(row);
+      w_low[p] = _mm512_and_si512(both, low_half);
+      w_high[p] = _mm512_and_si512(_mm512_srli_epi16(both, 4), low_half);
+    });
+    Unroll<kRows>([&](auto t) __attribute__((always_inline)) {
+      const int8_t* values_of_row = values + t * x.values_stride + i * 4;
+      const __m512i x_low = Broadcast4(values_of_row);
+      const __m512i x_high = Broadcast4(values_of_row + kSubgroupCols);
+      Unroll<kPanels>([&](auto p) __attribute__((always_inline)) {
+        AddProducts(w_low[p], x_low, low[t][p]);
+        AddProducts(w_high[p], x_high, high[t][p]);
+      });
+    });
+  }
+  Unroll<kPanels>([&](auto p) __attribute__((always_inline)) {
+    const __m512i header = LoadWeights(groups + p * panel_stride);
+    const __m512i multipliers = _mm512_srli_epi32(header, static_cast<unsigned>(c * 8));
+    const __m512i four_bits = _mm512_set1_epi32(0xF);
+    const __m512 m_low = _mm512_cvtepi32_ps(_mm512_and_si512(multipliers, four_bits));
+    const __m512 m_high =
+        _mm512_cvtepi32_ps(_mm512_and_si512(_mm512_srli_epi32(multipliers, 4), four_bits));
+    Unroll<kRows>([&](auto t) __attribute__((always_inline)) {
+      totals[t][p] = _mm512_fmadd_ps(_mm512_cvtepi32_ps(low[t][p]), m_low, totals[t][p]);
+      totals[t][p] = _mm512_fmadd_ps(_mm512_cvtepi32_ps(high[t][p]), m_high, totals[t][p]);
+    });
+  });
+}
+
+// kRows input rows times kPanels panels. The sums of a subgroup times its multiplier are integers
+// below 2^24, so that adding them up as floats is exact, and the same as widening the weights
+// first.
 template <int kRows, int kPanels>
 void Int4Block(const PanelTile& tile, int64_t first, int64_t panel) {
-  const __m512i low_half = _mm512_set1_epi8(0x0F);
-  const Int8Rows x = tile.x.Part(first, kRows, 0);
+  Int8Rows x = tile.x.Part(first, kRows, 0);
   const std::byte* groups = tile.panels + panel * tile.panel_stride;
   float* y = tile.y + first * kTileRows + panel * kPanelRows;
   for (int64_t chunk = 0; chunk < tile.num_chunks; chunk += kGroupChunks) {
-    const int64_t group = chunk / kGroupChunks;
-    const int64_t num_chunks = std::min(kGroupChunks, tile.num_chunks - chunk);
     __m512 totals[kRows][kPanels];  // NOLINT(*-avoid-c-arrays)
     Unroll<kRows>([&](auto t) __attribute__((always_inline)) {
       Unroll<kPanels>([&](auto p)
                           __attribute__((always_inline)) { totals[t][p] = _mm512_setzero_ps(); });
     });
+    const int64_t num_chunks = std::min(kGroupChunks, tile.num_chunks - chunk);
     for (int64_t c = 0; c < num_chunks; ++c) {
-      __m512i low[kRows][kPanels];   // NOLINT(*-avoid-c-arrays)
-      __m512i high[kRows][kPanels];  // NOLINT(*-avoid-c-arrays)
-      Unroll<kRows>([&](auto t) __attribute__((always_inline)) {
-        const int32_t* x_sums = x.sums + t * x.sums_stride + (chunk + c) * 2;
-        Unroll<kPanels>([&](auto p) __attribute__((always_inline)) {
-          low[t][p] = _mm512_set1_epi32(-kInt4Offset * x_sums[0]);
-          high[t][p] = _mm512_set1_epi32(-kInt4Offset * x_sums[1]);
-        });
-      });
-      const std::byte* weights = groups + kGroupHeaderBytes + c * ChunkBytes(WeightFormat::kInt4);
-      const int8_t* values = x.values + (chunk + c) * kChunkCols;
-      for (int64_t i = 0; i < kSteps / 2; ++i) {
-        __m512i w_low[kPanels];   // NOLINT(*-avoid-c-arrays)
-        __m512i w_high[kPanels];  // NOLINT(*-avoid-c-arrays)
-        Unroll<kPanels>([&](auto p) __attribute__((always_inline)) {
-          const std::byte* row = weights + p * tile.panel_stride + i * 64;
-          _mm_prefetch(row + kPrefetchBytes, _MM_HINT_T0);
-          const __m512i both = LoadWeights(row);
-          w_low[p] = _mm512_and_si512(both, low_half);
-          w_high[p] = _mm512_and_si512(_mm512_srli_epi16(both, 4), low_half);
-        });
-        Unroll<kRows>([&](auto t) __attribute__((always_inline)) {
-          const int8_t* values_of_row = values + t * x.values_stride + i * 4;
-          const __m512i x_low = Broadcast4(values_of_row);
-          const __m512i x_high = Broadcast4(values_of_row + kSubgroupCols);
-          Unroll<kPanels>([&](auto p) __attribute__((always_inline)) {
-            AddProducts(w_low[p], x_low, low[t][p]);
-            AddProducts(w_high[p], x_high, high[t][p]);
-          });
-        });
-      }
-      Unroll<kPanels>([&](auto p) __attribute__((always_inline)) {
-        const __m512i header = LoadWeights(groups + p * tile.panel_stride);
-        const __m512i multipliers = _mm512_srli_epi32(header, static_cast<unsigned>(c * 8));
-        const __m512i four_bits = _mm512_set1_epi32(0xF);
-        const __m512 m_low = _mm512_cvtepi32_ps(_mm512_and_si512(multipliers, four_bits));
-        const __m512 m_high =
-            _mm512_cvtepi32_ps(_mm512_and_si512(_mm512_srli_epi32(multipliers, 4), four_bits));
-        Unroll<kRows>([&](auto t) __attribute__((always_inline)) {
-          totals[t][p] = _mm512_fmadd_ps(_mm512_cvtepi32_ps(low[t][p]), m_low, totals[t][p]);
-          totals[t][p] = _mm512_fmadd_ps(_mm512_cvtepi32_ps(high[t][p]), m_high, totals[t][p]);
-        });
-      });
+      AddInt4Chunk(x, groups, tile.panel_stride, c, totals);
     }
     Unroll<kPanels>([&](auto p) __attribute__((always_inline)) {
       const __m512i header = LoadWeights(groups + p * tile.panel_stride);
@@ -149,12 +160,12 @@ void Int4Block(const PanelTile& tile, int64_t first, int64_t panel) {
           _mm512_castsi512_ps(_mm512_and_si512(header, _mm512_set1_epi32(-0x10000)));
       Unroll<kRows>([&](auto t) __attribute__((always_inline)) {
         float* out = y + t * kTileRows + p * kPanelRows;
-        const __m512 both =
-            _mm512_mul_ps(scales, _mm512_set1_ps(x.scales[t * x.scales_stride + group]));
+        const __m512 both = _mm512_mul_ps(scales, _mm512_set1_ps(x.scales[t * x.scales_stride]));
         _mm512_storeu_ps(out, _mm512_fmadd_ps(totals[t][p], both, _mm512_loadu_ps(out)));
       });
     });
     groups += GroupBytes(WeightFormat::kInt4);
+    x = x.Part(0, kRows, 1);
   }
 }
 
