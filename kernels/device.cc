@@ -82,6 +82,12 @@ void FreeHost(void* data) {
 
 }  // namespace
 
+void CopyHost(void* to, const void* from, size_t size_bytes) {
+  if (size_bytes > 0) {
+    std::memcpy(to, from, size_bytes);
+  }
+}
+
 const Device& CpuDevice() {
   static constexpr Device kCpu = {"cpu", &AllocateHost, &FreeHost};
   return kCpu;

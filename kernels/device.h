@@ -7,6 +7,9 @@
 
 namespace hadal {
 
+/// memcpy.
+void CopyHost(void* to, const void* from, size_t size_bytes);
+
 /// Where memory lives and comes from: a table of functions, one constant instance per kind of
 /// device.
 struct Device {
@@ -14,6 +17,11 @@ struct Device {
   /// `size_bytes` zeroed bytes aligned to 64 (at least), or null when there is no room.
   void* (*allocate)(size_t size_bytes);
   void (*free)(void* data);
+  /// Copies between this memory, the host's, and itself: after all ops that were called before, and
+  /// to the end.
+  void (*copy)(void* to, const void* from, size_t size_bytes) = &CopyHost;
+  /// Whether the host may read and write this memory itself.
+  bool is_host = true;
 };
 
 /// The host's memory. What is large takes none before it is touched, and then huge pages and all

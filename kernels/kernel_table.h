@@ -1,5 +1,6 @@
 #pragma once
 
+#include "kernels/device.h"
 #include "kernels/embedding.h"
 #include "kernels/kernel.h"
 #include "kernels/linear.h"
@@ -23,6 +24,8 @@ struct KernelTable {
   Kernel<MlaAttentionArgs> mla_attention;
   Kernel<MoeRouteArgs> moe_route;
   Kernel<MoeExpertsArgs> moe_experts;
+  /// Whose memory the ops' tensors lie in.
+  const Device* device = &CpuDevice();
 
   /// Calls visit(op name, entry of `tables`...) for each op, with the same entry of each table.
   template <typename Visitor, typename... Tables>

@@ -8,4 +8,8 @@ absl::StatusOr<KernelTable> MakeTable() {
   return Unimplemented("built without CUDA");
 }
 
+absl::StatusOr<KernelTable> MakeStagedTable() {
+  return MakeTable();
+}
+
 }  // namespace hadal::cuda

@@ -6,6 +6,14 @@
 #include "tests/kernels/cpu/emulated_simd.h"
 #include "tests/kernels/cpu/emulated_tile_kernels.h"
 
+// What kernels/cuda/table.h declares, as tests/support/cuda_emulation compiles it.
+namespace hadal::cuda_emulated {
+
+absl::StatusOr<KernelTable> MakeTable();
+absl::StatusOr<KernelTable> MakeStagedTable();
+
+}  // namespace hadal::cuda_emulated
+
 namespace hadal::test {
 namespace {
 
@@ -38,6 +46,18 @@ KernelTable EmulatedTilesTable() {
           .mla_attention = {name, &Run<&cpu::MlaAttention, MlaAttentionArgs>},
           .moe_route = {name, &Run<&cpu::MoeRoute, MoeRouteArgs>},
           .moe_experts = {name, &Run<&cpu::MoeExperts, MoeExpertsArgs>}};
+}
+
+KernelTable EmulatedCudaStagedTable() {
+  auto table = cuda_emulated::MakeStagedTable();
+  CHECK(table.ok());
+  return *table;
+}
+
+KernelTable EmulatedCudaTable() {
+  auto table = cuda_emulated::MakeTable();
+  CHECK(table.ok());
+  return *table;
 }
 
 }  // namespace hadal::test

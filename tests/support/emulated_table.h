@@ -11,4 +11,11 @@ inline constexpr const char* kEmulatedTilesName = "cpu-emulated-tiles";
 
 KernelTable EmulatedTilesTable();
 
+/// Names the CUDA back end on the emulator of tests/support/cuda_emulation.
+inline constexpr const char* kEmulatedCudaName = "cuda-emulated";
+
+/// Its ops for arguments in host memory, and for those in the emulated GPU's.
+KernelTable EmulatedCudaStagedTable();
+KernelTable EmulatedCudaTable();
+
 }  // namespace hadal::test

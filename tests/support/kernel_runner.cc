@@ -4,6 +4,7 @@
 #include <ostream>
 
 #include "kernels/cpu/tiles/tile_product.h"
+#include "kernels/cuda/table.h"
 #include "kernels/quantization/panels.h"
 #include "tests/support/emulated_table.h"
 
@@ -20,6 +21,14 @@ std::vector<std::unique_ptr<KernelRunner>> MakeRunners() {
 KernelTable TableOf(const std::string& back_end) {
   if (back_end == kEmulatedTilesName) {
     return EmulatedTilesTable();
+  }
+  if (back_end == kEmulatedCudaName) {
+    return EmulatedCudaStagedTable();
+  }
+  if (back_end == "cuda") {
+    auto table = cuda::MakeStagedTable();
+    CHECK(table.ok());
+    return *table;
   }
   auto table = BuildKernelTable(back_end);
   CHECK(table.ok());
@@ -63,6 +72,7 @@ std::vector<ParityCase> BackEndCases() {
       cases.push_back({.back_end = name, .weights = {.format = WeightFormat::kF32}});
     }
   }
+  cases.push_back({.back_end = kEmulatedCudaName, .weights = {.format = WeightFormat::kF32}});
   return cases;
 }
 

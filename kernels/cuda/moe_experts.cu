@@ -1,0 +1,163 @@
+#include "kernels/moe_experts.h"
+
+#include "base/check.h"
+#include "kernels/cuda/device/launch.h"
+#include "kernels/cuda/device/scratch.h"
+#include "kernels/cuda/device/warp.h"
+#include "kernels/cuda/device/weight_element.h"
+#include "kernels/cuda/ops.h"
+#include "kernels/cuda/round_rows.h"
+
+namespace hadal::cuda {
+namespace {
+
+constexpr int kWarps = 4;
+
+// One matrix of every expert, at equal distances.
+struct ExpertMatrices {
+  WeightMatrix first;
+  int64_t payload_bytes;  // from one to the next
+  int64_t num_scales;     // likewise
+};
+
+__device__ __forceinline__ WeightMatrix MatrixOf(const ExpertMatrices& experts, int64_t expert) {
+  WeightMatrix matrix = experts.first;
+  matrix.payload = static_cast<const std::byte*>(matrix.payload) + expert * experts.payload_bytes;
+  matrix.scales += expert * experts.num_scales;
+  return matrix;
+}
+
+ExpertMatrices MatricesOf(const TensorView<const MlpWeights, 1>& experts,
+                          WeightMatrix MlpWeights::*part) {
+  ExpertMatrices matrices = {.first = experts(0).*part, .payload_bytes = 0, .num_scales = 0};
+  const auto distance = [&](int64_t expert) {
+    return static_cast<const std::byte*>((experts(expert).*part).payload) -
+           static_cast<const std::byte*>(matrices.first.payload);
+  };
+  if (experts.extent(0) > 1) {
+    matrices.payload_bytes = distance(1);
+    matrices.num_scales = (experts(1).*part).scales - matrices.first.scales;
+  }
+  for (int64_t expert = 0; expert < experts.extent(0); ++expert) {
+    CHECK_EQ(distance(expert), expert * matrices.payload_bytes);
+    CHECK((experts(expert).*part).scales == matrices.first.scales + expert * matrices.num_scales);
+  }
+  return matrices;
+}
+
+struct Experts {
+  ExpertMatrices gate;
+  ExpertMatrices up;
+  ExpertMatrices down;
+  const int32_t* ids;
+  int64_t ids_stride;
+  const float* weights;
+  int64_t weights_stride;
+  int64_t num_experts_per_tok;
+};
+
+__device__ float WarpDot(const WeightMatrix& weight, int64_t row, const float* x) {
+  float sum = 0;
+  for (int64_t col = threadIdx.x % kWarpSize; col < weight.cols; col += kWarpSize) {
+    sum += x[col] * WeightElement(weight, row, col);
+  }
+  return WarpSum(sum);
+}
+
+// A warp for each intermediate element of a token's expert.
+__global__ void __launch_bounds__(kWarps* kWarpSize)
+    GateAndUp(Experts experts, const float* x, int64_t x_stride, float* hidden) {
+  const int64_t intermediate_size = experts.gate.first.rows;
+  const int64_t row = int64_t{blockIdx.x} * kWarps + threadIdx.x / kWarpSize;
+  if (row >= intermediate_size) {
+    return;
+  }
+  const int64_t token = blockIdx.y;
+  const int64_t k = blockIdx.z;
+  const int64_t expert = experts.ids[token * experts.ids_stride + k];
+  const float gate = WarpDot(MatrixOf(experts.gate, expert), row, x + token * x_stride);
+  const float up = WarpDot(MatrixOf(experts.up, expert), row, x + token * x_stride);
+  if (threadIdx.x % kWarpSize == 0) {
+    hidden[(token * experts.num_experts_per_tok + k) * intermediate_size + row] =
+        gate / (1.0F + expf(-gate)) * up;
+  }
+}
+
+// A warp for each output element of a token: its experts in the order of their ids' columns.
+__global__ void __launch_bounds__(kWarps* kWarpSize)
+    DownAndAdd(Experts experts, const float* hidden, float* y, int64_t y_stride) {
+  const int64_t row = int64_t{blockIdx.x} * kWarps + threadIdx.x / kWarpSize;
+  if (row >= experts.down.first.rows) {
+    return;
+  }
+  const int64_t token = blockIdx.y;
+  float sum = y[token * y_stride + row];
+  for (int64_t k = 0; k < experts.num_experts_per_tok; ++k) {
+    const int64_t expert = experts.ids[token * experts.ids_stride + k];
+    const float* input =
+        hidden + (token * experts.num_experts_per_tok + k) * experts.down.first.cols;
+    const float output = WarpDot(MatrixOf(experts.down, expert), row, input);
+    sum += experts.weights[token * experts.weights_stride + k] * output;
+  }
+  if (threadIdx.x % kWarpSize == 0) {
+    y[token * y_stride + row] = sum;
+  }
+}
+
+unsigned NumBlocks(int64_t rows) {
+  return static_cast<unsigned>((rows + kWarps - 1) / kWarps);
+}
+
+// The rows that products with `weight` take.
+TensorView<const float, 2> InputOf(const WeightMatrix& weight,
+                                   const TensorView<const float, 2>& x,
+                                   Scratch& scratch) {
+  if (!IsQuantized(weight.format)) {
+    return x;
+  }
+  const auto rounded =
+      MakeView(scratch.Allocate<float>(x.extent(0) * x.extent(1)), x.extent(0), x.extent(1));
+  RoundThroughInt8(x, rounded);
+  return rounded;
+}
+
+}  // namespace
+
+void MoeExperts(const MoeExpertsArgs& args, ExecutionContext& context) {
+  Scratch scratch(context);
+  const int64_t num_tokens = args.x.extent(0);
+  const int64_t top_k = args.expert_ids.extent(1);
+  const Experts experts = {.gate = MatricesOf(args.experts, &MlpWeights::gate_proj),
+                           .up = MatricesOf(args.experts, &MlpWeights::up_proj),
+                           .down = MatricesOf(args.experts, &MlpWeights::down_proj),
+                           .ids = args.expert_ids.data,
+                           .ids_stride = args.expert_ids.strides[0],
+                           .weights = args.weights.data,
+                           .weights_stride = args.weights.strides[0],
+                           .num_experts_per_tok = top_k};
+  const WeightMatrix& gate = experts.gate.first;
+  const auto hidden = MakeView(
+      scratch.Allocate<float>(num_tokens * top_k * gate.rows), num_tokens * top_k, gate.rows);
+  const TensorView<const float, 2> x = InputOf(gate, args.x, scratch);
+  Launch("moe_gate_and_up",
+         GateAndUp,
+         {.grid = dim3(NumBlocks(gate.rows),
+                       static_cast<unsigned>(num_tokens),
+                       static_cast<unsigned>(top_k)),
+          .threads = kWarps * kWarpSize},
+         experts,
+         x.data,
+         x.strides[0],
+         hidden.data);
+  const TensorView<const float, 2> input = InputOf(experts.down.first, hidden, scratch);
+  Launch("moe_down_and_add",
+         DownAndAdd,
+         {.grid = dim3(NumBlocks(experts.down.first.rows), static_cast<unsigned>(num_tokens)),
+          .threads = kWarps * kWarpSize},
+         experts,
+         input.data,
+         args.y.data,
+         args.y.strides[0]);
+}
+
+}  // namespace hadal::cuda

@@ -1,0 +1,59 @@
+#pragma once
+
+// A GPU for tests: runs the threads of a CUDA kernel as coroutines of one CPU thread, one block
+// after the other in an order of its own, and device memory that the host cannot touch. With the
+// headers of this folder before the toolkit's, CUDA sources compile as C++ and their indices,
+// barriers and results can be checked anywhere. It ends the program at a deadlock, at an access
+// outside an allocation (the page behind it is not mapped), and at a misaligned one that it sees;
+// shared memory is full of NaN when a block begins; copies to shared memory arrive as late as they
+// may. It says nothing of speed, nor of races between threads that need no barrier here.
+
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+
+namespace hadal::emulation {
+
+struct Index3 {
+  unsigned x = 0;
+  unsigned y = 0;
+  unsigned z = 0;
+};
+
+/// Runs body() as every thread of every block. Device memory is accessible meanwhile.
+void RunGrid(Index3 grid, Index3 block, size_t shared_bytes, const std::function<void()>& body);
+
+/// Waits for all threads of the block that have not ended.
+void SyncThreads();
+
+/// Waits for the lanes of the caller's warp that are named in `mask`; the last to come calls
+/// join(arguments by lane), with null for others, before any goes on.
+void JoinWarp(uint32_t mask, void* argument, void (*join)(void* const* arguments));
+
+/// The caller's place in its warp.
+int Lane();
+
+std::byte* DynamicShared();
+
+/// As in kernels/cuda/device/ptx.h. Bytes arrive when WaitForCopies says they must.
+void CopyAsync16(void* shared, const void* global, int num_bytes);
+void CommitCopies();
+void WaitForCopies(int num_pending);
+
+void CheckAligned(const void* address, size_t alignment);
+
+/// Device memory, zeroed, aligned to 256 bytes or ending at the end of a page, whichever is
+/// stricter about what lies behind it. Null when there is no room.
+void* AllocateDevice(size_t size_bytes);
+void FreeDevice(void* data);
+
+/// memcpy that may touch device memory.
+void CopyAny(void* to, const void* from, size_t size_bytes);
+
+}  // namespace hadal::emulation
+
+// Of the thread that runs, by the names of CUDA C++.
+extern constinit thread_local hadal::emulation::Index3 threadIdx;
+extern constinit thread_local hadal::emulation::Index3 blockIdx;
+extern constinit thread_local hadal::emulation::Index3 blockDim;
+extern constinit thread_local hadal::emulation::Index3 gridDim;

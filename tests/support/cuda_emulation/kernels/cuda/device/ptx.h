@@ -1,0 +1,135 @@
+#pragma once
+
+// What kernels/cuda/device/ptx.h declares, by its documentation, on emulator.h.
+
+#include <array>
+#include <bit>
+#include <cstddef>
+#include <cstdint>
+#include <cstring>
+
+#include "base/dtype.h"
+#include "tests/support/cuda_emulation/emulator.h"
+
+namespace hadal::cuda {
+
+inline std::byte* DynamicShared() {
+  return emulation::DynamicShared();
+}
+
+inline void CopyAsync16(void* shared, const void* global, int num_bytes) {
+  emulation::CopyAsync16(shared, global, num_bytes);
+}
+
+inline void CommitCopies() {
+  emulation::CommitCopies();
+}
+
+template <int kPending>
+void WaitForCopies() {
+  emulation::WaitForCopies(kPending);
+}
+
+struct MatricesCall {
+  const void* row;
+  uint32_t (*out)[4];
+  bool transposed;
+};
+
+inline void JoinLoadMatrices(void* const* calls) {
+  const auto call = [calls](int lane) { return static_cast<const MatricesCall*>(calls[lane]); };
+  for (int matrix = 0; matrix < 4; ++matrix) {
+    std::array<std::array<uint16_t, 8>, 8> elements = {};
+    for (size_t r = 0; r < 8; ++r) {
+      const void* row = call(8 * matrix + static_cast<int>(r))->row;
+      emulation::CheckAligned(row, 16);
+      std::memcpy(elements[r].data(), row, 16);
+    }
+    for (size_t lane = 0; lane < 32; ++lane) {
+      const size_t r = lane / 4;
+      const size_t c = lane % 4 * 2;
+      const MatricesCall* mine = call(static_cast<int>(lane));
+      const uint32_t low = mine->transposed ? elements[c][r] : elements[r][c];
+      const uint32_t high = mine->transposed ? elements[c + 1][r] : elements[r][c + 1];
+      (*mine->out)[matrix] = low | high << 16U;
+    }
+  }
+}
+
+inline void LoadMatrices(uint32_t (&out)[4], const void* row) {
+  MatricesCall call = {row, &out, false};
+  emulation::JoinWarp(~0U, &call, &JoinLoadMatrices);
+}
+
+inline void LoadMatricesTransposed(uint32_t (&out)[4], const void* row) {
+  MatricesCall call = {row, &out, true};
+  emulation::JoinWarp(~0U, &call, &JoinLoadMatrices);
+}
+
+struct MultiplyCall {
+  float (*d)[4];
+  const uint32_t (*a)[4];
+  const uint32_t (*b)[2];
+};
+
+inline float Bf16Half(uint32_t pair, size_t half) {
+  return std::bit_cast<float>(half == 0 ? pair << 16U : pair & 0xFFFF0000U);
+}
+
+// Sums of each element's products in rising order of the inner dimension, in float.
+inline void JoinMultiplyBf16(void* const* calls) {
+  std::array<std::array<float, 16>, 16> a = {};
+  std::array<std::array<float, 8>, 16> b = {};
+  for (size_t lane = 0; lane < 32; ++lane) {
+    const auto* call = static_cast<const MultiplyCall*>(calls[lane]);
+    const size_t g = lane / 4;
+    const size_t t = lane % 4 * 2;
+    for (size_t half = 0; half < 2; ++half) {
+      a[g][t + half] = Bf16Half((*call->a)[0], half);
+      a[g + 8][t + half] = Bf16Half((*call->a)[1], half);
+      a[g][t + 8 + half] = Bf16Half((*call->a)[2], half);
+      a[g + 8][t + 8 + half] = Bf16Half((*call->a)[3], half);
+      b[t + half][g] = Bf16Half((*call->b)[0], half);
+      b[t + 8 + half][g] = Bf16Half((*call->b)[1], half);
+    }
+  }
+  std::array<std::array<float, 8>, 16> sums = {};
+  for (size_t row = 0; row < 16; ++row) {
+    for (size_t k = 0; k < 16; ++k) {
+      for (size_t col = 0; col < 8; ++col) {
+        sums[row][col] += a[row][k] * b[k][col];
+      }
+    }
+  }
+  for (size_t lane = 0; lane < 32; ++lane) {
+    float(&d)[4] = *static_cast<const MultiplyCall*>(calls[lane])->d;
+    const size_t g = lane / 4;
+    const size_t t = lane % 4 * 2;
+    d[0] += sums[g][t];
+    d[1] += sums[g][t + 1];
+    d[2] += sums[g + 8][t];
+    d[3] += sums[g + 8][t + 1];
+  }
+}
+
+inline void MultiplyBf16(float (&d)[4], const uint32_t (&a)[4], const uint32_t (&b)[2]) {
+  MultiplyCall call = {&d, &a, &b};
+  emulation::JoinWarp(~0U, &call, &JoinMultiplyBf16);
+}
+
+inline uint32_t PackBf16(float low, float high) {
+  return ToBf16(low).bits | static_cast<uint32_t>(ToBf16(high).bits) << 16U;
+}
+
+inline uint32_t WidenFp8(uint16_t pair) {
+  const auto widen = [](int byte) {
+    return uint32_t{ToF16(ToFloat(fp8_e4m3{static_cast<uint8_t>(byte)})).bits};
+  };
+  return widen(pair & 0xFF) | widen(pair >> 8) << 16U;
+}
+
+inline float WidenF16(uint16_t half) {
+  return ToFloat(f16{half});
+}
+
+}  // namespace hadal::cuda
