@@ -79,12 +79,25 @@ class Models:
             partial.rename(path)
         return path
 
-    def _check_space(self, bytes_each: float) -> None:
-        """Refuses to write parameters of so many bytes to a disk without room for them."""
+    def check_memory(self, weights: str) -> None:
+        """Refuses weights that the machine's memory cannot hold: they would be read from disk."""
+        num_bytes = self._num_parameters() * PEER_TYPES[weights][1]
+        available = available_memory()
+        if num_bytes > available:
+            raise UsageError(
+                f"{self.name} in {weights} needs {num_bytes / 1e9:.1f} GB of memory, of which"
+                f" {available / 1e9:.1f} GB are available; --layers makes a smaller one"
+            )
+
+    def _num_parameters(self) -> int:
         config = dict(self._config)
         if self._layers is not None:
             config["num_hidden_layers"] = self._layers
-        num_bytes = sum(count_parameters(config)) * bytes_each
+        return sum(count_parameters(config))
+
+    def _check_space(self, bytes_each: float) -> None:
+        """Refuses to write parameters of so many bytes to a disk without room for them."""
+        num_bytes = self._num_parameters() * bytes_each
         self.checkpoint.parent.mkdir(parents=True, exist_ok=True)
         free = shutil.disk_usage(self.checkpoint.parent).free
         if num_bytes > free:
@@ -121,6 +134,14 @@ def machine_limits(threads: int) -> str | None:
     return run_program([probe, "--limits", "--threads", threads]) if probe.exists() else None
 
 
+def available_memory() -> int:
+    """Bytes that programs can have without swapping."""
+    for line in Path("/proc/meminfo").read_text().splitlines():
+        if line.startswith("MemAvailable:"):
+            return int(line.split()[1]) * 1024
+    raise UsageError("/proc/meminfo does not say how much memory is available")
+
+
 def processor() -> str:
     for line in Path("/proc/cpuinfo").read_text().splitlines():
         if line.startswith("model name"):
@@ -132,6 +153,7 @@ def compare(args: argparse.Namespace) -> str:
     """Makes the measurements; returns the report."""
     workloads = [workload for test in args.tests for workload in WORKLOADS[test]]
     models = Models(args.folder, args.shape, args.layers)
+    models.check_memory(args.weights)
     engines = make_engines(args, models)
     comparison = Comparison(engines, workloads)
     limits = machine_limits(args.threads)

@@ -1,8 +1,7 @@
-#include "kernels/embedding.h"
-
 #include "kernels/cuda/device/launch.h"
 #include "kernels/cuda/device/weight_element.h"
 #include "kernels/cuda/ops.h"
+#include "kernels/embedding.h"
 
 namespace hadal::cuda {
 namespace {

@@ -1,11 +1,10 @@
-#include "kernels/mla_project.h"
-
 #include "kernels/cuda/device/launch.h"
 #include "kernels/cuda/device/ptx.h"
 #include "kernels/cuda/device/scratch.h"
 #include "kernels/cuda/device/warp.h"
 #include "kernels/cuda/latent_rows.h"
 #include "kernels/cuda/ops.h"
+#include "kernels/mla_project.h"
 
 namespace hadal::cuda {
 namespace {
@@ -21,11 +20,8 @@ struct Rotation {
 };
 
 // Pair i of a head: kernels/rope.h.
-__device__ __forceinline__ float2 RotatePair(const Rotation& angles,
-                                             int64_t token,
-                                             int64_t i,
-                                             float real,
-                                             float imaginary) {
+__device__ __forceinline__ float2
+RotatePair(const Rotation& angles, int64_t token, int64_t i, float real, float imaginary) {
   const float cos = angles.cos[token * angles.cos_stride + i];
   const float sin = angles.sin[token * angles.sin_stride + i];
   return make_float2(real * cos - imaginary * sin, real * sin + imaginary * cos);
@@ -56,8 +52,8 @@ __global__ void __launch_bounds__(kThreads) FinishToken(Queries queries, Latents
   const int64_t num_pairs = angles.rope_dim / 2;
   for (int64_t i = threadIdx.x; i < queries.num_heads * num_pairs; i += kThreads) {
     const int64_t pair = i % num_pairs;
-    float* q = queries.q + token * queries.stride +
-               (i / num_pairs + 1) * queries.qk_head_dim - angles.rope_dim + 2 * pair;
+    float* q = queries.q + token * queries.stride + (i / num_pairs + 1) * queries.qk_head_dim -
+               angles.rope_dim + 2 * pair;
     const float2 turned = RotatePair(angles, token, pair, q[0], q[1]);
     q[0] = turned.x;
     q[1] = turned.y;
@@ -132,8 +128,7 @@ void MlaProject(const MlaProjectArgs& args, ExecutionContext& context) {
          FinishToken,
          {.grid = dim3(static_cast<unsigned>(num_tokens)),
           .threads = kThreads,
-          .shared_bytes =
-              static_cast<size_t>(kThreads / kWarpSize + row_width) * sizeof(float)},
+          .shared_bytes = static_cast<size_t>(kThreads / kWarpSize + row_width) * sizeof(float)},
          queries,
          latents);
 }

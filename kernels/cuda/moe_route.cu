@@ -1,5 +1,3 @@
-#include "kernels/moe_route.h"
-
 #include <cfloat>
 
 #include "kernels/cuda/device/launch.h"
@@ -7,6 +5,7 @@
 #include "kernels/cuda/device/scratch.h"
 #include "kernels/cuda/device/warp.h"
 #include "kernels/cuda/ops.h"
+#include "kernels/moe_route.h"
 
 namespace hadal::cuda {
 namespace {

@@ -1,9 +1,8 @@
-#include "kernels/rms_norm.h"
-
 #include "kernels/cuda/device/launch.h"
 #include "kernels/cuda/device/ptx.h"
 #include "kernels/cuda/device/warp.h"
 #include "kernels/cuda/ops.h"
+#include "kernels/rms_norm.h"
 
 namespace hadal::cuda {
 namespace {

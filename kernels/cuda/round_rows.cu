@@ -1,8 +1,7 @@
-#include "kernels/cuda/round_rows.h"
-
 #include "kernels/cuda/device/launch.h"
 #include "kernels/cuda/device/ptx.h"
 #include "kernels/cuda/device/warp.h"
+#include "kernels/cuda/round_rows.h"
 #include "kernels/quantization/panels.h"
 
 namespace hadal::cuda {

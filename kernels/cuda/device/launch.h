@@ -13,7 +13,8 @@ struct LaunchShape {
   size_t shared_bytes = 0;
 };
 
-/// What ops are launched on, one after the other, by one thread. Created when it is first asked for.
+/// What ops are launched on, one after the other, by one thread. Created when it is first asked
+/// for.
 cudaStream_t Stream();
 
 /// Ends the program with the kernel's name and the runtime's words unless `error` is success: after

@@ -217,13 +217,19 @@ inline cudaError_t cudaFree(void* data) {
   hadal::emulation::FreeDevice(data);
   return cudaSuccess;
 }
-inline cudaError_t cudaMemcpyAsync(
-    void* to, const void* from, size_t size_bytes, cudaMemcpyKind /*kind*/, cudaStream_t /*stream*/) {
+inline cudaError_t cudaMemcpyAsync(void* to,
+                                   const void* from,
+                                   size_t size_bytes,
+                                   cudaMemcpyKind /*kind*/,
+                                   cudaStream_t /*stream*/) {
   hadal::emulation::CopyAny(to, from, size_bytes);
   return cudaSuccess;
 }
 // Fresh pages of the emulator are zeros.
-inline cudaError_t cudaMemsetAsync(void* /*data*/, int /*value*/, size_t /*size_bytes*/, cudaStream_t) {
+inline cudaError_t cudaMemsetAsync(void* /*data*/,
+                                   int /*value*/,
+                                   size_t /*size_bytes*/,
+                                   cudaStream_t) {
   return cudaSuccess;
 }
 inline cudaError_t cudaFuncSetAttribute(const void* /*kernel*/, cudaFuncAttribute, int /*value*/) {
@@ -235,9 +241,9 @@ cudaError_t cudaLaunchKernelEx(const cudaLaunchConfig_t* config,
                                void (*kernel)(Params...),
                                Args&&... args) {
   const auto index = [](const dim3& d) { return hadal::emulation::Index3{d.x, d.y, d.z}; };
-  hadal::emulation::RunGrid(index(config->gridDim),
-                            index(config->blockDim),
-                            config->dynamicSmemBytes,
-                            [&] { kernel(args...); });
+  hadal::emulation::RunGrid(
+      index(config->gridDim), index(config->blockDim), config->dynamicSmemBytes, [&] {
+        kernel(args...);
+      });
   return cudaSuccess;
 }

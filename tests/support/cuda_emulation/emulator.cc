@@ -98,8 +98,9 @@ class Grid {
     meeting.arguments[lane] = argument;
     // Lanes that the block does not have can't come.
     const int first = current_ / kWarp * kWarp;
-    const uint32_t present =
-        num_threads_ - first >= kWarp ? ~0U : (1U << static_cast<unsigned>(num_threads_ - first)) - 1;
+    const uint32_t present = num_threads_ - first >= kWarp
+                                 ? ~0U
+                                 : (1U << static_cast<unsigned>(num_threads_ - first)) - 1;
     const int needed = std::popcount(mask & present);
     if (meeting.num_arrived + 1 == needed) {
       if (join != nullptr) {
@@ -126,23 +127,24 @@ class Grid {
       Thread& thread = threads_[static_cast<size_t>(i)];
       const auto n = static_cast<unsigned>(i);
       thread.index = {n % block_.x, n / block_.x % block_.y, n / block_.x / block_.y};
-      thread.fiber = context::fiber(std::allocator_arg, stacks_, [this](context::fiber&& scheduler) {
-        scheduler_ = std::move(scheduler);
-        while (true) {
-          body_();
-          current_thread().done = true;
-          --num_alive_;
-          Yield();
-        }
-        return std::move(scheduler_);
-      });
+      thread.fiber =
+          context::fiber(std::allocator_arg, stacks_, [this](context::fiber&& scheduler) {
+            scheduler_ = std::move(scheduler);
+            while (true) {
+              body_();
+              current_thread().done = true;
+              --num_alive_;
+              Yield();
+            }
+            return std::move(scheduler_);
+          });
     }
   }
 
   void RunBlock(uint64_t block) {
     blockIdx = {static_cast<unsigned>(block % extent_.x),
-                   static_cast<unsigned>(block / extent_.x % extent_.y),
-                   static_cast<unsigned>(block / extent_.x / extent_.y)};
+                static_cast<unsigned>(block / extent_.x % extent_.y),
+                static_cast<unsigned>(block / extent_.x / extent_.y)};
     blockDim = block_;
     gridDim = extent_;
     std::memset(shared_.data(), 0xFF, shared_.size());  // NaN in every format
