@@ -5,8 +5,11 @@
 #include <algorithm>
 #include <cstring>
 #include <immintrin.h>
+#include <limits>
+#include <type_traits>
 
 #include "kernels/cpu/panel/panel_kernels.h"
+#include "kernels/cpu/unroll.h"
 
 namespace hadal::cpu {
 namespace {
@@ -80,58 +83,110 @@ void Int8Tile(const PanelTile& tile) {
   }
 }
 
-// (value + 8) and a multiplier of each 4 bytes to value * multiplier + 128, by 16-bit products of
-// the even and the odd bytes.
-__m256i Widen(__m256i halves, __m256i multipliers, __m256i base) {
-  const __m256i even = _mm256_and_si256(halves, _mm256_set1_epi16(0x00FF));
-  const __m256i odd = _mm256_srli_epi16(halves, 8);
-  const __m256i low = _mm256_add_epi16(_mm256_mullo_epi16(even, multipliers), base);
-  const __m256i high = _mm256_add_epi16(_mm256_mullo_epi16(odd, multipliers), base);
-  return _mm256_or_si256(low, _mm256_slli_epi16(high, 8));
-}
+// The multipliers of 8 rows for one chunk's lower and upper 32 columns, each in both 16-bit halves
+// of its row's 4 bytes.
+struct Multipliers {
+  __m256i low;
+  __m256i high;
+};
 
-// 8 rows of one chunk; `half` is where they lie, in bytes of a header or of 64.
-void WidenChunk(const std::byte* in,
-                const std::byte* header,
-                int64_t chunk_of_group,
-                int64_t half,
-                std::byte* out) {
-  const __m256i low_half = _mm256_set1_epi8(0x0F);
+Multipliers LoadMultipliers(const std::byte* header, int64_t chunk_of_group) {
   const __m256i four_bits = _mm256_set1_epi32(0xF);
   const __m256i ones = _mm256_set1_epi32(0x10001);
-  const __m256i offset = _mm256_set1_epi16(kInt8Offset);
-  const __m256i shifted = _mm256_srl_epi32(Load(header + half),
-                                           _mm_cvtsi32_si128(static_cast<int>(chunk_of_group * 8)));
-  const __m256i m_low = _mm256_mullo_epi32(_mm256_and_si256(shifted, four_bits), ones);
-  const __m256i m_high =
-      _mm256_mullo_epi32(_mm256_and_si256(_mm256_srli_epi32(shifted, 4), four_bits), ones);
-  const __m256i base_low = _mm256_sub_epi16(offset, _mm256_slli_epi16(m_low, 3));
-  const __m256i base_high = _mm256_sub_epi16(offset, _mm256_slli_epi16(m_high, 3));
-  for (int64_t i = 0; i < kSteps / 2; ++i) {
-    const __m256i both = Load(in + i * 64 + half);
-    const __m256i low = _mm256_and_si256(both, low_half);
-    const __m256i high = _mm256_and_si256(_mm256_srli_epi16(both, 4), low_half);
-    std::byte* low_out = out + i * 64 + half;
-    _mm256_storeu_si256(reinterpret_cast<__m256i*>(low_out), Widen(low, m_low, base_low));
-    _mm256_storeu_si256(reinterpret_cast<__m256i*>(low_out + kSteps / 2 * 64),
-                        Widen(high, m_high, base_high));
-  }
+  const __m256i shifted =
+      _mm256_srl_epi32(Load(header), _mm_cvtsi32_si128(static_cast<int>(chunk_of_group * 8)));
+  return {_mm256_mullo_epi32(_mm256_and_si256(shifted, four_bits), ones),
+          _mm256_mullo_epi32(_mm256_and_si256(_mm256_srli_epi32(shifted, 4), four_bits), ones)};
 }
 
-void WidenInt4(const std::byte* panel, int64_t num_chunks, std::byte* int8_panel) {
-  for (int64_t chunk = 0; chunk < num_chunks; ++chunk) {
-    const int64_t group = chunk / kGroupChunks;
-    const int64_t c = chunk % kGroupChunks;
-    const std::byte* header = panel + group * GroupBytes(WeightFormat::kInt4);
-    std::byte* out = int8_panel + group * GroupBytes(WeightFormat::kInt8);
-    for (const int64_t half : {0, 32}) {
-      const __m256i scales = _mm256_and_si256(Load(header + half), _mm256_set1_epi32(-0x10000));
-      _mm256_storeu_si256(reinterpret_cast<__m256i*>(out + half), scales);
-      WidenChunk(header + kGroupHeaderBytes + c * ChunkBytes(WeightFormat::kInt4),
-                 header,
-                 c,
-                 half,
-                 out + kGroupHeaderBytes + c * ChunkBytes(WeightFormat::kInt8));
+__m256i Broadcast4(const int8_t* x) {
+  int32_t four = 0;
+  std::memcpy(&four, x, sizeof(four));
+  return _mm256_set1_epi32(four);
+}
+
+// What sums of products of 4-bit numbers begin with, in either 16-bit half of a row: both together
+// take the numbers' offset back.
+__m256i MinusOffset(int32_t sum_of_x) {
+  return _mm256_set1_epi16(static_cast<int16_t>(-kInt4Offset / kHalves * sum_of_x));
+}
+
+// sums += the products of kRows input rows and 8 weight rows over one chunk, but for scales. A
+// number of 4 bits times one of 8 leaves room in 16 bits for all 32 columns that share a
+// multiplier: with any signs, offset included, they stay below 2^15.
+template <int kRows>
+[[gnu::always_inline]] inline void AddInt4Chunk(const Int8Rows& x,
+                                                const std::byte* weights,
+                                                const Multipliers& multipliers,
+                                                int64_t chunk_of_group,
+                                                __m256i (&sums)[kRows]) {
+  const __m256i low_half = _mm256_set1_epi8(0x0F);
+  const int8_t* values = x.values + chunk_of_group * kChunkCols;
+  __m256i low[kRows];   // NOLINT(*-avoid-c-arrays)
+  __m256i high[kRows];  // NOLINT(*-avoid-c-arrays)
+  Unroll<kRows>([&](auto t) __attribute__((always_inline)) {
+    const int32_t* x_sums = x.sums + t * x.sums_stride + chunk_of_group * 2;
+    low[t] = MinusOffset(x_sums[0]);
+    high[t] = MinusOffset(x_sums[1]);
+  });
+  for (int64_t i = 0; i < kSteps / 2; ++i) {
+    const __m256i both = Load(weights + i * 64);
+    const __m256i w_low = _mm256_and_si256(both, low_half);
+    const __m256i w_high = _mm256_and_si256(_mm256_srli_epi16(both, 4), low_half);
+    Unroll<kRows>([&](auto t) __attribute__((always_inline)) {
+      const int8_t* four = values + t * x.values_stride + i * 4;
+      low[t] = _mm256_add_epi16(low[t], _mm256_maddubs_epi16(w_low, Broadcast4(four)));
+      high[t] =
+          _mm256_add_epi16(high[t], _mm256_maddubs_epi16(w_high, Broadcast4(four + kSubgroupCols)));
+    });
+  }
+  Unroll<kRows>([&](auto t) __attribute__((always_inline)) {
+    sums[t] = _mm256_add_epi32(sums[t],
+                               _mm256_add_epi32(_mm256_madd_epi16(low[t], multipliers.low),
+                                                _mm256_madd_epi16(high[t], multipliers.high)));
+  });
+}
+
+// kRows input rows times 8 rows of one panel's group of columns.
+template <int kRows>
+void Int4Block(
+    const Int8Rows& x, const std::byte* group, int64_t num_chunks, int64_t half, float* y) {
+  __m256i sums[kRows];  // NOLINT(*-avoid-c-arrays)
+  Unroll<kRows>([&](auto t) __attribute__((always_inline)) { sums[t] = _mm256_setzero_si256(); });
+  const std::byte* header = group + half * 32;
+  for (int64_t c = 0; c < num_chunks; ++c) {
+    const std::byte* weights = header + kGroupHeaderBytes + c * ChunkBytes(WeightFormat::kInt4);
+    AddInt4Chunk<kRows>(x, weights, LoadMultipliers(header, c), c, sums);
+  }
+  const __m256 weight_scales =
+      _mm256_castsi256_ps(_mm256_and_si256(Load(header), _mm256_set1_epi32(-0x10000)));
+  Unroll<kRows>([&](auto t) __attribute__((always_inline)) {
+    float* out = y + t * kTileRows + half * 8;
+    const __m256 both = _mm256_mul_ps(weight_scales, _mm256_set1_ps(x.scales[t * x.scales_stride]));
+    _mm256_storeu_ps(out, _mm256_fmadd_ps(_mm256_cvtepi32_ps(sums[t]), both, _mm256_loadu_ps(out)));
+  });
+}
+
+void Int4Tile(const PanelTile& tile) {
+  for (int64_t p = 0; p < tile.num_panels; ++p) {
+    const std::byte* group = tile.panels + p * tile.panel_stride;
+    for (int64_t chunk = 0; chunk < tile.num_chunks; chunk += kGroupChunks) {
+      const int64_t num_chunks = std::min(kGroupChunks, tile.num_chunks - chunk);
+      int64_t t = 0;
+      const auto multiply = [&]<int kRows>(std::integral_constant<int, kRows> /*rows*/) {
+        const Int8Rows x = tile.x.Part(t, kRows, chunk / kGroupChunks);
+        for (int64_t half = 0; half < kHalves; ++half) {
+          Int4Block<kRows>(x, group, num_chunks, half, tile.y + t * kTileRows + p * kPanelRows);
+        }
+        t += kRows;
+      };
+      while (t + 4 <= tile.x.count) {
+        multiply(std::integral_constant<int, 4>());
+      }
+      while (t < tile.x.count) {
+        multiply(std::integral_constant<int, 1>());
+      }
+      group += GroupBytes(WeightFormat::kInt4);
     }
   }
 }
@@ -142,9 +197,9 @@ const PanelKernels& Avx2Panels() {
   static constexpr PanelKernels kKernels = {.name = "cpu-avx2",
                                             .round_row = &RoundToInt8,
                                             .int8_tile = &Int8Tile,
-                                            .int4_tile = nullptr,
-                                            .most_int4_rows = 0,
-                                            .widen_int4 = &WidenInt4};
+                                            .int4_tile = &Int4Tile,
+                                            .most_int4_rows = std::numeric_limits<int64_t>::max(),
+                                            .widen_int4 = nullptr};
   return kKernels;
 }
 

@@ -74,7 +74,8 @@ struct PanelKernels {
   /// With more input rows than these, widen_int4 and then int8_tile are faster than int4_tile.
   int64_t most_int4_rows;
 
-  /// Rewrites the first `num_chunks` chunks of one kInt4 panel as kInt8.
+  /// Rewrites the first `num_chunks` chunks of one kInt4 panel as kInt8. Null where most_int4_rows
+  /// is as large as it can be.
   void (*widen_int4)(const std::byte* panel, int64_t num_chunks, std::byte* int8_panel);
 };
 

@@ -1,10 +1,11 @@
 #include "kernels/cpu/panel/panel_kernels.h"
 
-#include <array>
+#include <cmath>
 #include <vector>
 
 #include <gtest/gtest.h>
 
+#include "kernels/cpu/panel/panel_product.h"
 #include "kernels/cpu/vector_kernels.h"
 #include "kernels/self_test/random_tensors.h"
 #include "tests/kernels/cpu/emulated_panels.h"
@@ -48,34 +49,18 @@ class Problem {
 
   [[nodiscard]] std::vector<float> Run(const PanelKernels& kernels) {
     const WeightMatrix& weight = weight_.matrix();
-    const auto count = static_cast<int64_t>(values_.size()) / Stride();
-    std::vector<float> y(static_cast<size_t>(count * kTileRows), 0.5F);
-    PanelTile tile = {.x = {.values = values_.data(),
-                            .scales = scales_.data(),
-                            .sums = sums_.data(),
-                            .values_stride = Stride(),
-                            .scales_stride = NumGroups(weight.cols),
-                            .sums_stride = Stride() / kSubgroupCols,
-                            .count = count},
-                      .panels = static_cast<const std::byte*>(weight.payload),
-                      .panel_stride = PanelBytes(weight.format, weight.cols),
-                      .num_panels = NumPanels(weight.rows),
-                      .num_chunks = PaddedCols(weight.cols) / kChunkCols,
-                      .y = y.data()};
-    if (weight.format == WeightFormat::kInt8) {
-      kernels.int8_tile(tile);
-    } else if (count <= kernels.most_int4_rows) {
-      kernels.int4_tile(tile);
-    } else {
-      const int64_t wide = PanelBytes(WeightFormat::kInt8, weight.cols);
-      std::vector<std::byte> widened(static_cast<size_t>(tile.num_panels * wide));
-      for (int64_t p = 0; p < tile.num_panels; ++p) {
-        kernels.widen_int4(
-            tile.panels + p * tile.panel_stride, tile.num_chunks, widened.data() + p * wide);
-      }
-      tile.panels = widened.data();
-      tile.panel_stride = wide;
-      kernels.int8_tile(tile);
+    const Int8Rows x = {.values = values_.data(),
+                        .scales = scales_.data(),
+                        .sums = sums_.data(),
+                        .values_stride = Stride(),
+                        .scales_stride = NumGroups(weight.cols),
+                        .sums_stride = Stride() / kSubgroupCols,
+                        .count = static_cast<int64_t>(values_.size()) / Stride()};
+    PanelSums sums = {};
+    MultiplyPanels(kernels, x, weight, 0, NumPanels(weight.rows), sums);
+    std::vector<float> y;
+    for (size_t t = 0; t < static_cast<size_t>(x.count); ++t) {
+      y.insert(y.end(), sums[t].begin(), sums[t].end());
     }
     return y;
   }
@@ -84,10 +69,10 @@ class Problem {
   [[nodiscard]] std::vector<float> Expected() const {
     const WeightMatrix& weight = weight_.matrix();
     const auto count = static_cast<int64_t>(values_.size()) / Stride();
-    std::vector<float> y(static_cast<size_t>(count * kTileRows), 0.5F);
+    std::vector<float> y(static_cast<size_t>(count * kTileRows), 0.0F);
     for (int64_t t = 0; t < count; ++t) {
       for (int64_t row = 0; row < weight.rows; ++row) {
-        double sum = 0.5;
+        double sum = 0;
         for (int64_t i = 0; i < weight.cols; ++i) {
           const float scale =
               scales_[static_cast<size_t>(t * NumGroups(weight.cols) + i / kGroupCols)];
@@ -131,38 +116,37 @@ TEST_P(PanelKernelsTest, EqualTheDefinitionAndEachOther) {
   }
 }
 
-// The extremes of every integer at once: no sum may overflow or saturate.
+// The extremes of every integer at once: no sum may overflow or saturate, whichever signs meet.
 TEST_P(PanelKernelsTest, LargestNumbersDoNotOverflow) {
-  for (const float sign : {-1.0F, 1.0F}) {
-    constexpr int64_t kCols = 256;
-    const self_test::WeightBuffer weight(
-        {.format = GetParam()}, kPanelRows, kCols, std::vector<float>(kPanelRows * kCols, -3.0F));
-    const std::vector<int8_t> values(9 * kCols, static_cast<int8_t>(127 * sign));
-    const std::vector<float> scales(9 * 2, 1.0F);
-    const std::vector<int32_t> sums(9 * kCols / kSubgroupCols,
-                                    static_cast<int32_t>(127 * 32 * sign));
-    for (const PanelKernels& kernels : FusedPanels()) {
-      std::vector<float> y(9 * kTileRows, 0.0F);
-      std::vector<std::byte> widened(static_cast<size_t>(PanelBytes(WeightFormat::kInt8, kCols)));
-      const auto* panel = static_cast<const std::byte*>(weight.matrix().payload);
-      if (GetParam() == WeightFormat::kInt4) {
-        kernels.widen_int4(panel, kCols / kChunkCols, widened.data());
-        panel = widened.data();
+  constexpr int64_t kCols = 256;
+  constexpr int64_t kInputs = 9;
+  for (const float weight_value : {-3.0F, 3.0F}) {
+    const self_test::WeightBuffer weight({.format = GetParam()},
+                                         kPanelRows,
+                                         kCols,
+                                         std::vector<float>(kPanelRows * kCols, weight_value));
+    for (const uint32_t negative : {0x0U, 0xFU, 0x3U, 0xCU, 0x5U}) {  // of every 4 columns
+      std::vector<int8_t> values;
+      int32_t sum = 0;  // of 4
+      for (uint32_t i = 0; i < kInputs * kCols; ++i) {
+        values.push_back((negative >> i % 4 & 1U) != 0 ? int8_t{-127} : int8_t{127});
+        sum += i < 4 ? values.back() : 0;
       }
-      kernels.int8_tile({.x = {.values = values.data(),
-                               .scales = scales.data(),
-                               .sums = sums.data(),
-                               .values_stride = kCols,
-                               .scales_stride = 2,
-                               .sums_stride = kCols / kSubgroupCols,
-                               .count = 9},
-                         .panels = panel,
-                         .panel_stride = 0,
-                         .num_panels = 1,
-                         .num_chunks = kCols / kChunkCols,
-                         .y = y.data()});
-      const float exact = -3.0F * 127 * kCols * sign;
-      EXPECT_NEAR(y[8 * kTileRows + 15] / exact, 1, 0.01) << kernels.name;
+      const std::vector<float> scales(kInputs * NumGroups(kCols), 1.0F);
+      const std::vector<int32_t> sums(kInputs * kCols / kSubgroupCols, sum * kSubgroupCols / 4);
+      const Int8Rows x = {.values = values.data(),
+                          .scales = scales.data(),
+                          .sums = sums.data(),
+                          .values_stride = kCols,
+                          .scales_stride = NumGroups(kCols),
+                          .sums_stride = kCols / kSubgroupCols,
+                          .count = kInputs};
+      const float exact = weight_value * static_cast<float>(sum) * kCols / 4;
+      for (const PanelKernels& kernels : FusedPanels()) {
+        PanelSums y = {};
+        MultiplyPanels(kernels, x, weight.matrix(), 0, 1, y);
+        EXPECT_NEAR(y[8][15], exact, std::abs(exact) * 0.01F + 1) << kernels.name;
+      }
     }
   }
 }
