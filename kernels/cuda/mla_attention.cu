@@ -1,5 +1,3 @@
-#include "kernels/mla_attention.h"
-
 #include <algorithm>
 
 #include "kernels/cuda/device/launch.h"
@@ -10,6 +8,7 @@
 #include "kernels/cuda/latent_rows.h"
 #include "kernels/cuda/ops.h"
 #include "kernels/cuda/round_rows.h"
+#include "kernels/mla_attention.h"
 
 namespace hadal::cuda {
 namespace {
@@ -65,8 +64,8 @@ __device__ __forceinline__ float ValueWeight(const KvUp& up, int64_t head, int64
 }
 
 // absorbed = U_hᵀ q_nope, a block for each token and head.
-__global__ void __launch_bounds__(kThreads)
-    AbsorbQueries(KvUp up, const float* q, int64_t token_stride, int64_t head_stride, float* absorbed) {
+__global__ void __launch_bounds__(kThreads) AbsorbQueries(
+    KvUp up, const float* q, int64_t token_stride, int64_t head_stride, float* absorbed) {
   const int64_t token = blockIdx.x;
   const int64_t head = blockIdx.y;
   q += token * token_stride + head * head_stride;
@@ -109,8 +108,8 @@ __global__ void __launch_bounds__(kThreads) AttendPart(Attention attention) {
   const int32_t* table =
       attention.block_tables + SequenceOf(attention, token) * attention.tables_stride;
   const auto row_of = [&](int64_t position) {
-    const int64_t slot =
-        int64_t{table[position / cache.block_size]} * cache.block_size + position % cache.block_size;
+    const int64_t slot = int64_t{table[position / cache.block_size]} * cache.block_size +
+                         position % cache.block_size;
     return static_cast<const std::byte*>(cache.rows) + slot * attention.row_bytes;
   };
   const int64_t lane = threadIdx.x % kWarpSize;
@@ -220,10 +219,9 @@ TensorView<const float, 3> NopeQueries(const MlaAttentionArgs& args,
   const auto rounded = MakeView(
       scratch.Allocate<float>(num_tokens * num_heads * nope_dim), num_tokens, num_heads, nope_dim);
   for (int64_t head = 0; head < num_heads; ++head) {
-    RoundThroughInt8({q.data + head * q.strides[1], {num_tokens, nope_dim}, {q.strides[0], 1}},
-                     {rounded.data + head * nope_dim,
-                      {num_tokens, nope_dim},
-                      {num_heads * nope_dim, 1}});
+    RoundThroughInt8(
+        {q.data + head * q.strides[1], {num_tokens, nope_dim}, {q.strides[0], 1}},
+        {rounded.data + head * nope_dim, {num_tokens, nope_dim}, {num_heads * nope_dim, 1}});
   }
   return rounded;
 }

@@ -5,7 +5,8 @@
 
 namespace hadal {
 struct ExecutionContext;
-}
+class ScratchScope;
+}  // namespace hadal
 
 namespace hadal::cuda {
 
@@ -28,7 +29,8 @@ class Scratch {
   void* AllocateBytes(size_t size_bytes);
 
   ExecutionContext& context_;
-  alignas(8) std::byte scope_[32];  // a ScratchScope, whose header nvcc is spared
+  alignas(8) std::byte storage_[32];  // of scope_, whose header nvcc is spared
+  ScratchScope* const scope_;
 };
 
 }  // namespace hadal::cuda

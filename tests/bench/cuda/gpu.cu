@@ -1,6 +1,3 @@
-#include <cstddef>
-#include <cuda_runtime.h>
-
 #include "kernels/cuda/device/launch.h"
 #include "kernels/cuda/device/ptx.h"
 #include "tests/bench/cuda/gpu_kernels.h"

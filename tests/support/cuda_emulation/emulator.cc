@@ -6,6 +6,7 @@
 #include <cstring>
 #include <deque>
 #include <map>
+#include <memory>
 #include <mutex>
 #include <numeric>
 #include <optional>
@@ -300,7 +301,8 @@ class DeviceMemory {
 };
 
 DeviceMemory& Memory() {
-  static auto* const kMemory = new DeviceMemory;  // outlives every buffer
+  // It outlives every buffer.
+  static DeviceMemory* const kMemory = std::make_unique<DeviceMemory>().release();
   return *kMemory;
 }
 

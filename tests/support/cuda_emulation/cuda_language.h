@@ -1,0 +1,165 @@
+#pragma once
+
+// The part of CUDA C++ that Hadal's kernels use, on emulator.h.
+
+#include <algorithm>
+#include <bit>
+#include <cmath>
+#include <cstddef>
+#include <cstdint>
+#include <cstring>
+#include <utility>
+
+#include "tests/support/cuda_emulation/emulator.h"
+
+#define __global__
+#define __device__
+#define __host__
+#define __forceinline__ inline
+#define __launch_bounds__(...)
+#define __grid_constant__
+
+using std::isfinite;
+using std::isnan;
+using std::max;
+using std::min;
+
+struct dim3 {
+  unsigned x = 1;
+  unsigned y = 1;
+  unsigned z = 1;
+  // As in CUDA, so that `grid = n` works.
+  // NOLINTNEXTLINE(google-explicit-constructor)
+  constexpr dim3(unsigned x_extent = 1, unsigned y_extent = 1, unsigned z_extent = 1)
+      : x(x_extent), y(y_extent), z(z_extent) {}
+};
+
+struct float2 {
+  alignas(8) float x;
+  float y;
+};
+struct float4 {
+  alignas(16) float x;
+  float y, z, w;
+};
+struct uint2 {
+  alignas(8) uint32_t x;
+  uint32_t y;
+};
+struct uint4 {
+  alignas(16) uint32_t x;
+  uint32_t y, z, w;
+};
+inline float4 make_float4(float x, float y, float z, float w) {
+  return {x, y, z, w};
+}
+inline float2 make_float2(float x, float y) {
+  return {x, y};
+}
+
+inline void __syncthreads() {
+  hadal::emulation::SyncThreads();
+}
+inline void __syncwarp(uint32_t mask = ~0U) {
+  hadal::emulation::JoinWarp(mask, nullptr, nullptr);
+}
+
+namespace hadal::emulation {
+
+struct ShuffleCall {
+  uint64_t value;
+  int source;
+};
+
+inline void JoinShuffle(void* const* calls) {
+  uint64_t values[32] = {};
+  for (int lane = 0; lane < 32; ++lane) {
+    if (calls[lane] != nullptr) {
+      values[lane] = static_cast<const ShuffleCall*>(calls[lane])->value;
+    }
+  }
+  for (int lane = 0; lane < 32; ++lane) {
+    if (calls[lane] != nullptr) {
+      auto* call = static_cast<ShuffleCall*>(calls[lane]);
+      call->value = values[call->source];
+    }
+  }
+}
+
+template <typename T>
+T Shuffle(uint32_t mask, T value, int source) {
+  static_assert(sizeof(T) <= sizeof(uint64_t));
+  ShuffleCall call = {0, source};
+  std::memcpy(&call.value, &value, sizeof(T));
+  JoinWarp(mask, &call, &JoinShuffle);
+  std::memcpy(&value, &call.value, sizeof(T));
+  return value;
+}
+
+struct BallotCall {
+  bool predicate;
+  uint32_t result;
+};
+
+inline void JoinBallot(void* const* calls) {
+  uint32_t result = 0;
+  for (unsigned lane = 0; lane < 32; ++lane) {
+    if (calls[lane] != nullptr && static_cast<const BallotCall*>(calls[lane])->predicate) {
+      result |= 1U << lane;
+    }
+  }
+  for (unsigned lane = 0; lane < 32; ++lane) {
+    if (calls[lane] != nullptr) {
+      static_cast<BallotCall*>(calls[lane])->result = result;
+    }
+  }
+}
+
+}  // namespace hadal::emulation
+
+template <typename T>
+T __shfl_xor_sync(uint32_t mask, T value, int lanes) {
+  return hadal::emulation::Shuffle(mask, value, hadal::emulation::Lane() ^ lanes);
+}
+template <typename T>
+T __shfl_sync(uint32_t mask, T value, int source) {
+  return hadal::emulation::Shuffle(mask, value, source % 32);
+}
+template <typename T>
+T __shfl_up_sync(uint32_t mask, T value, unsigned delta) {
+  const int lane = hadal::emulation::Lane();
+  const int source = lane - static_cast<int>(delta);
+  return hadal::emulation::Shuffle(mask, value, source < 0 ? lane : source);
+}
+inline uint32_t __ballot_sync(uint32_t mask, int predicate) {
+  hadal::emulation::BallotCall call = {predicate != 0, 0};
+  hadal::emulation::JoinWarp(mask, &call, &hadal::emulation::JoinBallot);
+  return call.result;
+}
+
+template <typename T>
+T atomicAdd(T* address, T value) {
+  const T before = *address;
+  *address = before + value;
+  return before;
+}
+template <typename T>
+T __ldg(const T* address) {
+  return *address;
+}
+inline void __threadfence() {}
+inline int __popc(uint32_t bits) {
+  return std::popcount(bits);
+}
+inline int __ffs(uint32_t bits) {
+  return bits == 0 ? 0 : std::countr_zero(bits) + 1;
+}
+inline float __expf(float x) {
+  return std::exp(x);
+}
+inline float __uint_as_float(uint32_t bits) {
+  return std::bit_cast<float>(bits);
+}
+inline uint32_t __float_as_uint(float value) {
+  return std::bit_cast<uint32_t>(value);
+}
