@@ -1,11 +1,12 @@
-#include "kernels/linear.h"
-
 #include "kernels/cuda/device/launch.h"
 #include "kernels/cuda/device/scratch.h"
 #include "kernels/cuda/device/warp.h"
 #include "kernels/cuda/device/weight_element.h"
 #include "kernels/cuda/ops.h"
+#include "kernels/cuda/product/plan.h"
+#include "kernels/cuda/product/product.h"
 #include "kernels/cuda/round_rows.h"
+#include "kernels/linear.h"
 
 namespace hadal::cuda {
 namespace {
@@ -55,6 +56,10 @@ __global__ void __launch_bounds__(kWarps* kWarpSize) DotRows(Product product) {
 
 void Linear(const LinearArgs& args, ExecutionContext& context) {
   Scratch scratch(context);
+  if (TakesTensorCores(args.weight)) {
+    Multiply(Split(args.x, scratch), args.weight, args.output, args.y, scratch);
+    return;
+  }
   const int64_t num_tokens = args.x.extent(0);
   const int64_t cols = args.weight.cols;
   Product product = {.x = args.x.data,

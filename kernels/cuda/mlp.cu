@@ -1,8 +1,10 @@
-#include "kernels/mlp.h"
-
 #include "kernels/cuda/device/launch.h"
 #include "kernels/cuda/device/scratch.h"
 #include "kernels/cuda/ops.h"
+#include "kernels/cuda/product/gated.h"
+#include "kernels/cuda/product/plan.h"
+#include "kernels/cuda/product/product.h"
+#include "kernels/mlp.h"
 
 namespace hadal::cuda {
 namespace {
@@ -23,10 +25,19 @@ __global__ void __launch_bounds__(kThreads)
 void Mlp(const MlpArgs& args, ExecutionContext& context) {
   Scratch scratch(context);
   const int64_t num_tokens = args.x.extent(0);
+  if (TakesTensorCores(args.weights)) {
+    const SplitRows hidden = MultiplyGated(Split(args.x, scratch),
+                                           nullptr,
+                                           {.first = args.weights.gate_proj},
+                                           {.first = args.weights.up_proj},
+                                           OneExpert(num_tokens),
+                                           scratch);
+    Multiply(hidden, args.weights.down_proj, Output::kAdd, args.y, scratch);
+    return;
+  }
   const int64_t intermediate_size = args.weights.gate_proj.rows;
   const int64_t num_elements = num_tokens * intermediate_size;
-  const auto gate =
-      MakeView(scratch.Allocate<float>(num_elements), num_tokens, intermediate_size);
+  const auto gate = MakeView(scratch.Allocate<float>(num_elements), num_tokens, intermediate_size);
   const auto up = MakeView(scratch.Allocate<float>(num_elements), num_tokens, intermediate_size);
   Linear({.x = args.x, .weight = args.weights.gate_proj, .output = Output::kStore, .y = gate},
          context);

@@ -1,48 +1,23 @@
-#include "kernels/moe_experts.h"
-
-#include "base/check.h"
 #include "kernels/cuda/device/launch.h"
 #include "kernels/cuda/device/scratch.h"
 #include "kernels/cuda/device/warp.h"
 #include "kernels/cuda/device/weight_element.h"
 #include "kernels/cuda/ops.h"
+#include "kernels/cuda/product/expert_plan.h"
+#include "kernels/cuda/product/plan.h"
 #include "kernels/cuda/round_rows.h"
+#include "kernels/moe_experts.h"
 
 namespace hadal::cuda {
 namespace {
 
 constexpr int kWarps = 4;
 
-// One matrix of every expert, at equal distances.
-struct ExpertMatrices {
-  WeightMatrix first;
-  int64_t payload_bytes;  // from one to the next
-  int64_t num_scales;     // likewise
-};
-
 __device__ __forceinline__ WeightMatrix MatrixOf(const ExpertMatrices& experts, int64_t expert) {
   WeightMatrix matrix = experts.first;
   matrix.payload = static_cast<const std::byte*>(matrix.payload) + expert * experts.payload_bytes;
   matrix.scales += expert * experts.num_scales;
   return matrix;
-}
-
-ExpertMatrices MatricesOf(const TensorView<const MlpWeights, 1>& experts,
-                          WeightMatrix MlpWeights::*part) {
-  ExpertMatrices matrices = {.first = experts(0).*part, .payload_bytes = 0, .num_scales = 0};
-  const auto distance = [&](int64_t expert) {
-    return static_cast<const std::byte*>((experts(expert).*part).payload) -
-           static_cast<const std::byte*>(matrices.first.payload);
-  };
-  if (experts.extent(0) > 1) {
-    matrices.payload_bytes = distance(1);
-    matrices.num_scales = (experts(1).*part).scales - matrices.first.scales;
-  }
-  for (int64_t expert = 0; expert < experts.extent(0); ++expert) {
-    CHECK_EQ(distance(expert), expert * matrices.payload_bytes);
-    CHECK((experts(expert).*part).scales == matrices.first.scales + expert * matrices.num_scales);
-  }
-  return matrices;
 }
 
 struct Experts {
@@ -121,6 +96,18 @@ TensorView<const float, 2> InputOf(const WeightMatrix& weight,
   return rounded;
 }
 
+// Pairs of token and expert sorted by expert, so that each expert's weights are read once.
+void MultiplySorted(const MoeExpertsArgs& args, const Experts& experts, Scratch& scratch) {
+  const ExpertPlan plan = PlanExperts(args.expert_ids, args.experts.extent(0), scratch);
+  const SplitRows hidden = MultiplyGated(
+      Split(args.x, scratch), plan.tokens, experts.gate, experts.up, plan.tiles, scratch);
+  const int64_t hidden_size = args.x.extent(1);
+  const auto rows = MakeView(
+      scratch.Allocate<float>(hidden.num_rows * hidden_size), hidden.num_rows, hidden_size);
+  MultiplyExperts(hidden, experts.down, plan.tiles, rows);
+  CombineExperts(rows, plan.positions, args.weights, args.y);
+}
+
 }  // namespace
 
 void MoeExperts(const MoeExpertsArgs& args, ExecutionContext& context) {
@@ -135,20 +122,24 @@ void MoeExperts(const MoeExpertsArgs& args, ExecutionContext& context) {
                            .weights = args.weights.data,
                            .weights_stride = args.weights.strides[0],
                            .num_experts_per_tok = top_k};
+  if (TakesTensorCores(args.experts(0))) {
+    MultiplySorted(args, experts, scratch);
+    return;
+  }
   const WeightMatrix& gate = experts.gate.first;
   const auto hidden = MakeView(
       scratch.Allocate<float>(num_tokens * top_k * gate.rows), num_tokens * top_k, gate.rows);
   const TensorView<const float, 2> x = InputOf(gate, args.x, scratch);
-  Launch("moe_gate_and_up",
-         GateAndUp,
-         {.grid = dim3(NumBlocks(gate.rows),
-                       static_cast<unsigned>(num_tokens),
-                       static_cast<unsigned>(top_k)),
-          .threads = kWarps * kWarpSize},
-         experts,
-         x.data,
-         x.strides[0],
-         hidden.data);
+  Launch(
+      "moe_gate_and_up",
+      GateAndUp,
+      {.grid = dim3(
+           NumBlocks(gate.rows), static_cast<unsigned>(num_tokens), static_cast<unsigned>(top_k)),
+       .threads = kWarps * kWarpSize},
+      experts,
+      x.data,
+      x.strides[0],
+      hidden.data);
   const TensorView<const float, 2> input = InputOf(experts.down.first, hidden, scratch);
   Launch("moe_down_and_add",
          DownAndAdd,

@@ -98,17 +98,20 @@ void Staging::CarryExperts(WeightMatrix MlpWeights::*part) {
     append((expert.*part).payload, PayloadBytes(expert.*part), payloads);
     append((expert.*part).scales, ScaleBytes(expert.*part), scales);
   }
-  const auto carry = [this](const std::vector<std::byte>& all) {
-    return static_cast<const std::byte*>(Carry(all.data(), all.size(), false));
+  const size_t payload_bytes = payloads.size() / experts_.size();
+  const size_t scale_bytes = scales.size() / experts_.size();
+  const auto carry = [this](std::vector<std::byte>& all) {
+    expert_bytes_.push_back(std::move(all));
+    const std::vector<std::byte>& kept = expert_bytes_.back();
+    return static_cast<const std::byte*>(Carry(kept.data(), kept.size(), false));
   };
   const std::byte* payload = carry(payloads);
   const std::byte* scale = carry(scales);
   for (size_t i = 0; i < experts_.size(); ++i) {
     WeightMatrix& weight = experts_[i].*part;
-    weight.payload = payload + i * (payloads.size() / experts_.size());
+    weight.payload = payload + i * payload_bytes;
     if (weight.scales != nullptr) {
-      weight.scales =
-          reinterpret_cast<const float*>(scale + i * (scales.size() / experts_.size()));
+      weight.scales = reinterpret_cast<const float*>(scale + i * scale_bytes);
     }
   }
 }

@@ -44,6 +44,7 @@ class Staging {
 
   std::vector<Piece> pieces_;
   std::vector<MlpWeights> experts_;
+  std::vector<std::vector<std::byte>> expert_bytes_;  // kept, since pieces are known by their place
 };
 
 }  // namespace hadal::cuda

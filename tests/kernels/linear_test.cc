@@ -22,7 +22,11 @@ constexpr std::array kShapes = {Shape{0, 64, 16},
                                 Shape{65, 72, 18},
                                 Shape{70, 1100, 7},
                                 Shape{2, 600, 130},
-                                Shape{131, 24, 5}};
+                                Shape{131, 24, 5},
+                                // What tensor cores take: several segments, one, a tail of one.
+                                Shape{3, 1664, 80},
+                                Shape{17, 784, 66},
+                                Shape{67, 256, 130}};
 
 class LinearParityTest : public test::ParityTest {};
 class LinearExactTest : public test::ParityTest {};
