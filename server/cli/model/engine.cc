@@ -51,7 +51,7 @@ absl::StatusOr<int64_t> ChooseNumBlocks(const ServerConfig& config,
   if (config.model.cache_memory != "auto") {
     ASSIGN_OR_RETURN(memory, ParseCacheMemory(config.model.cache_memory));
   }
-  ASSIGN_OR_RETURN(const int64_t available_bytes, ReadAvailableMemory("/proc/meminfo"));
+  ASSIGN_OR_RETURN(const int64_t available_bytes, AvailableBytes(loaded.device()));
   return NumCacheBlocks({.config = loaded.config(),
                          .mtp = mtp,
                          .dtype = cache_dtype,
@@ -91,7 +91,7 @@ absl::StatusOr<Engine> LoadEngine(const ServerConfig& config,
                                     .mtp = mtp,
                                     .dtype = engine.cache_dtype,
                                     .num_blocks = num_blocks,
-                                    .device = CpuDevice()}));
+                                    .device = engine.model->device()}));
   ASSIGN_OR_RETURN(engine.executor,
                    LocalExecutor::Create({.model = engine.model->model(),
                                           .cache = std::move(cache),

@@ -105,7 +105,7 @@ class Batches {
                                   .mtp = MtpCache::kNone,
                                   .dtype = dtype,
                                   .num_blocks = num_blocks,
-                                  .device = CpuDevice()});
+                                  .device = *runner.model().kernels().device});
     CHECK(cache.ok());
     cache_.emplace(*std::move(cache));
     for (int32_t block = 0; block < num_blocks; ++block) {

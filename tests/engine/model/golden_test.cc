@@ -57,6 +57,19 @@ TEST_P(GoldenTest, LogitsOnEmulatedTiles) {
   EXPECT_LT(RmsDifference(runner.Logits(prompt_, 1000, DType::kBf16), vectors), kTolerance);
 }
 
+// All that the CUDA back end does, on machines without a GPU too: memory of the emulated one is out
+// of the host's reach.
+TEST_P(GoldenTest, LogitsOnAnEmulatedGpu) {
+  ModelRunner runner({.golden = golden_,
+                      .kernels = test::EmulatedCudaTable(),
+                      .form = MlaForm::kAbsorbed,
+                      .num_threads = 1});
+  for (const int64_t chunk_tokens : {40, 1000}) {
+    EXPECT_LT(MaxDifference(runner.Logits(prompt_, chunk_tokens, DType::kF32), expected_),
+              kTolerance);
+  }
+}
+
 TEST_P(GoldenTest, AbsorbedAndMaterialisedAttentionAgree) {
   for (const MlaForm form : {MlaForm::kAbsorbed, MlaForm::kMaterialised}) {
     ModelRunner runner(golden_, "auto", form);
@@ -148,7 +161,7 @@ TEST_P(GoldenTest, MtpLogits) {
                                 .mtp = MtpCache::kIncluded,
                                 .dtype = DType::kF32,
                                 .num_blocks = 2,
-                                .device = CpuDevice()});
+                                .device = *runner.model().kernels().device});
   ASSERT_TRUE(cache.ok());
   std::vector<float> hidden = golden_.Floats("hidden");
   std::vector<float> logits(static_cast<size_t>(num_tokens * config.vocab_size));
@@ -182,7 +195,7 @@ TEST_P(GoldenTest, ABatchOfSequencesEqualsEachAlone) {
                                 .mtp = MtpCache::kIncluded,
                                 .dtype = DType::kF32,
                                 .num_blocks = 5,
-                                .device = CpuDevice()});
+                                .device = *runner.model().kernels().device});
   ASSERT_TRUE(cache.ok());
   const std::vector<std::vector<int32_t>> tables = {{3, 1}, {4, 0}};
   const std::vector<int64_t> lengths = {96, 70};
