@@ -222,12 +222,6 @@ inline cudaError_t cudaMemcpyAsync(
   hadal::emulation::CopyAny(to, from, size_bytes);
   return cudaSuccess;
 }
-// As much as the device has, whatever is taken already.
-inline cudaError_t cudaMemGetInfo(size_t* free_bytes, size_t* total_bytes) {
-  *total_bytes = cudaDeviceProp().totalGlobalMem;
-  *free_bytes = *total_bytes;
-  return cudaSuccess;
-}
 // Fresh pages of the emulator are zeros.
 inline cudaError_t cudaMemsetAsync(void* /*data*/, int /*value*/, size_t /*size_bytes*/, cudaStream_t) {
   return cudaSuccess;
