@@ -169,8 +169,7 @@ void KernelGuard::Watch(const Args& args, ExecutionContext& context) {
   mirror.FetchOutputs();
   const bool is_reference = entry.function == &CallReference<Args> ||
                             entry.function == EntryOf<Args>(reference_).function;
-  if (!is_reference &&
-      Repair<Args>({here, saved, had_finite_input, mirror}, context)) {
+  if (!is_reference && Repair<Args>({here, saved, had_finite_input, mirror}, context)) {
     mirror.StoreOutputs();
     ops_[IndexOf<Args>(table_)].is_to_blame = true;
   }

@@ -102,14 +102,14 @@ TensorView<int32_t, 2> ExpertLog::NextLayer() {
 }
 
 void ExpertLog::Count() {
-  const auto host = HostScratch(step_.context)
-                        .Allocate<int32_t>(num_layers_, expert_ids_.extent(1), expert_ids_.extent(2));
+  const auto host =
+      HostScratch(step_.context)
+          .Allocate<int32_t>(num_layers_, expert_ids_.extent(1), expert_ids_.extent(2));
   step_.kernels.device->copy(host.data, expert_ids_.data, SizeBytes(host));
   for (int64_t layer = 0; layer < num_layers_; ++layer) {
-    load_.CountLayer(
-        MakeView(static_cast<const int32_t*>(host.data) + layer * host.strides[0],
-                 host.extent(1),
-                 host.extent(2)));
+    load_.CountLayer(MakeView(static_cast<const int32_t*>(host.data) + layer * host.strides[0],
+                              host.extent(1),
+                              host.extent(2)));
   }
 }
 

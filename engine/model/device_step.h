@@ -2,8 +2,8 @@
 
 #include "engine/model/step.h"
 
-// A step whose ops take another device's memory than the host's. Where they take the host's, each of
-// these gives back what it is given, and copies nothing.
+// A step whose ops take another device's memory than the host's. Where they take the host's, each
+// of these gives back what it is given, and copies nothing.
 
 namespace hadal {
 

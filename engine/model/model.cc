@@ -64,20 +64,21 @@ Step Model::MakeStep(const ForwardBatch& batch,
                      ExecutionContext& context) const {
   CheckBatch(batch, args_.config, cache);
   const int64_t num_tokens = batch.num_tokens();
-  return OnDevice(Step{
-      .config = args_.config,
-      .kernels = args_.kernels,
-      .context = context,
-      .softmax_scale = softmax_scale_,
-      .mla_form = args_.mla_form,
-      .expert_load = nullptr,
-      .expert_log = nullptr,
-      .angles = rope_.Angles(batch.positions, HostScratch(context)),
-      .token_ids = MakeView(batch.token_ids.data(), num_tokens),
-      .positions = MakeView(batch.positions.data(), num_tokens),
-      .slots = MakeView(batch.slots.data(), num_tokens),
-      .query_starts = MakeView(batch.query_starts.data(), std::ssize(batch.query_starts)),
-      .block_tables = MakeView(batch.block_tables.data(), batch.num_sequences(), batch.max_blocks)});
+  return OnDevice(
+      Step{.config = args_.config,
+           .kernels = args_.kernels,
+           .context = context,
+           .softmax_scale = softmax_scale_,
+           .mla_form = args_.mla_form,
+           .expert_load = nullptr,
+           .expert_log = nullptr,
+           .angles = rope_.Angles(batch.positions, HostScratch(context)),
+           .token_ids = MakeView(batch.token_ids.data(), num_tokens),
+           .positions = MakeView(batch.positions.data(), num_tokens),
+           .slots = MakeView(batch.slots.data(), num_tokens),
+           .query_starts = MakeView(batch.query_starts.data(), std::ssize(batch.query_starts)),
+           .block_tables =
+               MakeView(batch.block_tables.data(), batch.num_sequences(), batch.max_blocks)});
 }
 
 void Model::Forward(const ForwardBatch& batch,

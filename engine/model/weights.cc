@@ -243,7 +243,8 @@ absl::StatusOr<Weights> Weights::Load(const LoadArgs& args) {
   if (args.device.is_host) {
     return weights;
   }
-  // The copies' bytes are not just those of the files: vectors are widened, and a tied head has none.
+  // The copies' bytes are not just those of the files: vectors are widened, and a tied head has
+  // none.
   ASSIGN_OR_RETURN(Weights copy, weights.CopyTo(args.device, progress));
   args.progress(total_bytes, total_bytes);
   return copy;
@@ -259,10 +260,7 @@ absl::StatusOr<Weights> Weights::CopyTo(const Device& device, Progress progress)
   copy.packed_origin_ = packed_origin_;
   const int64_t total_bytes = TensorBytes(*this);
   RETURN_IF_ERROR(MoveToDevice(
-      device,
-      [&](int64_t done_bytes) { progress(done_bytes, total_bytes); },
-      copy,
-      copy.owned_));
+      device, [&](int64_t done_bytes) { progress(done_bytes, total_bytes); }, copy, copy.owned_));
   return copy;
 }
 

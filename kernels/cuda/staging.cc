@@ -73,7 +73,8 @@ void Staging::Carry(WeightMatrix& weight) {
     return;
   }
   weight.payload = Carry(weight.payload, PayloadBytes(weight), false);
-  weight.scales = static_cast<const float*>(Carry(weight.scales, CheckedCast<size_t>(ScaleBytes(weight)), false));
+  weight.scales = static_cast<const float*>(
+      Carry(weight.scales, CheckedCast<size_t>(ScaleBytes(weight)), false));
 }
 
 // The ops want the matrices of all experts at equal distances.
@@ -98,8 +99,7 @@ void Staging::CarryExperts(WeightMatrix MlpWeights::*part) {
     WeightMatrix& weight = experts_[i].*part;
     weight.payload = payload + i * (payloads.size() / experts_.size());
     if (weight.scales != nullptr) {
-      weight.scales =
-          reinterpret_cast<const float*>(scale + i * (scales.size() / experts_.size()));
+      weight.scales = reinterpret_cast<const float*>(scale + i * (scales.size() / experts_.size()));
     }
   }
 }
@@ -207,13 +207,13 @@ absl::StatusOr<KernelTable> MakeStagedTable() {
   RETURN_IF_ERROR(CheckGpu());
   constexpr const char* kName = "cuda";
   return KernelTable{.embedding = {kName, &RunStaged<&Embedding, EmbeddingArgs>},
-          .rms_norm = {kName, &RunStaged<&RmsNorm, RmsNormArgs>},
-          .linear = {kName, &RunStaged<&Linear, LinearArgs>},
-          .mlp = {kName, &RunStaged<&Mlp, MlpArgs>},
-          .mla_project = {kName, &RunStaged<&MlaProject, MlaProjectArgs>},
-          .mla_attention = {kName, &RunStaged<&MlaAttention, MlaAttentionArgs>},
-          .moe_route = {kName, &RunStaged<&MoeRoute, MoeRouteArgs>},
-          .moe_experts = {kName, &RunStaged<&MoeExperts, MoeExpertsArgs>}};
+                     .rms_norm = {kName, &RunStaged<&RmsNorm, RmsNormArgs>},
+                     .linear = {kName, &RunStaged<&Linear, LinearArgs>},
+                     .mlp = {kName, &RunStaged<&Mlp, MlpArgs>},
+                     .mla_project = {kName, &RunStaged<&MlaProject, MlaProjectArgs>},
+                     .mla_attention = {kName, &RunStaged<&MlaAttention, MlaAttentionArgs>},
+                     .moe_route = {kName, &RunStaged<&MoeRoute, MoeRouteArgs>},
+                     .moe_experts = {kName, &RunStaged<&MoeExperts, MoeExpertsArgs>}};
 }
 
 }  // namespace hadal::cuda

@@ -120,8 +120,7 @@ std::optional<Weights> WeightsOn(const Device& device, const Golden& golden) {
   if (device.is_host) {
     return std::nullopt;
   }
-  return ValueOrDie(
-      golden.weights().CopyTo(device, [](int64_t /*done*/, int64_t /*total*/) {}));
+  return ValueOrDie(golden.weights().CopyTo(device, [](int64_t /*done*/, int64_t /*total*/) {}));
 }
 
 ModelRunner::ModelRunner(const Golden& golden, const std::string& kernels, MlaForm form)

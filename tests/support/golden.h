@@ -88,9 +88,7 @@ class ModelRunner {
   std::optional<Weights> device_weights_;
   ScratchArena scratch_{*kernels_.device};
   ScratchArena host_scratch_{CpuDevice()};
-  ExecutionContext context_{pool_,
-                            scratch_,
-                            kernels_.device->is_host ? nullptr : &host_scratch_};
+  ExecutionContext context_{pool_, scratch_, kernels_.device->is_host ? nullptr : &host_scratch_};
   Model model_;
 };
 
