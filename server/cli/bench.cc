@@ -6,7 +6,6 @@
 #include <boost/json/object.hpp>
 
 #include "engine/api/sampling_params.h"
-#include "engine/checkpoint/model_summary.h"
 #include "engine/local_executor.h"
 #include "engine/model/cache_budget.h"
 #include "engine/model/kv_cache.h"

@@ -84,8 +84,13 @@ TEST(KernelRegistryTest, KnownBackEndsThatCannotRunSayWhy) {
   }
   const auto cuda = BuildKernelTable("cuda");
   if (!cuda.ok()) {
-    EXPECT_EQ(cuda.status().code(), absl::StatusCode::kUnimplemented);
+    EXPECT_TRUE(absl::IsUnimplemented(cuda.status()) || absl::IsUnavailable(cuda.status()));
     EXPECT_THAT(std::string(MessageOf(cuda.status())), testing::Not(testing::IsEmpty()));
+  } else {
+    EXPECT_EQ(
+        ErrorOf("cuda,linear=reference", absl::StatusCode::kInvalidArgument),
+        "\"linear=reference\": its tensors lie in the memory of cpu, those of cuda in cuda's");
+    EXPECT_TRUE(BuildHostKernelTable("cuda,linear=reference").ok());
   }
 }
 

@@ -6,7 +6,6 @@
 
 #include "base/check.h"
 #include "base/log.h"
-#include "engine/checkpoint/model_summary.h"
 #include "engine/model/cache_budget.h"
 #include "engine/model/kv_cache.h"
 #include "kernels/kernel_registry.h"
@@ -92,6 +91,11 @@ absl::StatusOr<Engine> LoadEngine(const ServerConfig& config,
                                     .dtype = engine.cache_dtype,
                                     .num_blocks = num_blocks,
                                     .device = engine.model->device()}));
+  Log(LogLevel::kInfo,
+      absl::StrFormat("cache: %d blocks, %d bytes on device %s",
+                      num_blocks,
+                      cache.size_bytes(),
+                      engine.model->device().name));
   ASSIGN_OR_RETURN(engine.executor,
                    LocalExecutor::Create({.model = engine.model->model(),
                                           .cache = std::move(cache),
