@@ -7,7 +7,9 @@
 
 #include "base/check.h"
 #include "base/log.h"
+#include "engine/host_mirror.h"
 #include "engine/op_rows.h"
+#include "kernels/reference/table.h"
 
 namespace hadal {
 namespace {
@@ -66,8 +68,8 @@ void CopyRow(std::span<const float> from, std::span<float> to) {
 
 }  // namespace
 
-KernelGuard::KernelGuard(const KernelTable& selected, const KernelTable& reference)
-    : table_(selected), reference_(reference), careful_table_(selected) {
+KernelGuard::KernelGuard(const KernelTable& selected)
+    : table_(selected), reference_(reference::MakeTable()), careful_table_(selected) {
   size_t num_ops = 0;
   KernelTable::ForEachOp(
       [&]<typename Args>(const char* name, Kernel<Args>& entry) {
@@ -91,7 +93,7 @@ int64_t KernelGuard::EndStep() {
   int64_t num_to_blame = 0;
   size_t index = 0;
   KernelTable::ForEachOp(
-      [&](const char* name, auto& entry, const auto& reference) {
+      [&]<typename Args>(const char* name, Kernel<Args>& entry) {
         Op& op = ops_[index++];
         if (!op.is_to_blame) {
           return;
@@ -107,7 +109,7 @@ int64_t KernelGuard::EndStep() {
                             num_faults,
                             kMaxFaults));
         if (num_faults >= kMaxFaults) {
-          entry = reference;
+          entry = {.implementation = "reference", .function = &CallReference<Args>};
           op.demoted = true;
           Log(LogLevel::kError,
               absl::StrFormat("%s of %s is demoted: the reference runs in its place, which is slow",
@@ -115,8 +117,7 @@ int64_t KernelGuard::EndStep() {
                               op.implementation));
         }
       },
-      table_,
-      reference_);
+      table_);
   return num_to_blame;
 }
 
@@ -138,47 +139,62 @@ void KernelGuard::CallCarefully(const Args& args, ExecutionContext& context) {
 }
 
 template <typename Args>
+void KernelGuard::CallReference(const Args& args, ExecutionContext& context) {
+  const KernelGuard& guard = static_cast<CarefulContext&>(context).guard;
+  HostMirror mirror(*guard.table_.device);
+  const Args here = mirror.MirrorOperands(mirror.MirrorActivations(args));
+  ExecutionContext host = {.pool = context.pool, .scratch = HostScratch(context)};
+  EntryOf<Args>(guard.reference_).function(here, host);
+  mirror.StoreOutputs();
+}
+
+template <typename Args>
 void KernelGuard::Watch(const Args& args, ExecutionContext& context) {
-  const ScratchScope scope(context.scratch);
-  const int64_t num_rows = NumRows(args);
-  const TensorView<float, 2> changed = ChangedInput(args);
-  const auto saved = context.scratch.Allocate<float>(changed.extent(0), changed.extent(1));
+  ScratchArena& scratch = HostScratch(context);
+  const ScratchScope scope(scratch);
+  HostMirror mirror(*table_.device);
+  const Args here = mirror.MirrorActivations(args);
+  const int64_t num_rows = NumRows(here);
+  const TensorView<float, 2> changed = ChangedInput(here);
+  const auto saved = scratch.Allocate<float>(changed.extent(0), changed.extent(1));
   for (int64_t row = 0; row < changed.extent(0); ++row) {
     CopyRow(changed.Row(row), saved.Row(row));
   }
-  const auto had_finite_input = context.scratch.Allocate<uint8_t>(num_rows);
+  const auto had_finite_input = scratch.Allocate<uint8_t>(num_rows);
   for (int64_t row = 0; row < num_rows; ++row) {
-    had_finite_input(row) = InputIsFinite(args, row) ? 1 : 0;
+    had_finite_input(row) = InputIsFinite(here, row) ? 1 : 0;
   }
   const Kernel<Args>& entry = EntryOf<Args>(table_);
   entry.function(args, context);
-  if (entry.function != EntryOf<Args>(reference_).function &&
-      Repair<Args>(args, saved, had_finite_input, context)) {
+  mirror.FetchOutputs();
+  const bool is_reference = entry.function == &CallReference<Args> ||
+                            entry.function == EntryOf<Args>(reference_).function;
+  if (!is_reference && Repair<Args>({here, saved, had_finite_input, mirror}, context)) {
+    mirror.StoreOutputs();
     ops_[IndexOf<Args>(table_)].is_to_blame = true;
   }
 }
 
 // Computes by the reference what came out not finite; true when that helped.
 template <typename Args>
-bool KernelGuard::Repair(const Args& args,
-                         const TensorView<const float, 2>& saved,
-                         const TensorView<const uint8_t, 1>& had_finite_input,
-                         ExecutionContext& context) const {
+bool KernelGuard::Repair(const Watched<Args>& watched, ExecutionContext& context) const {
+  const Args& args = watched.args;
   const TensorView<float, 2> changed = ChangedInput(args);
+  ExecutionContext host = {.pool = context.pool, .scratch = HostScratch(context)};
   bool has_helped = false;
   int64_t num_guiltless = 0;
   for (int64_t row = 0; row < NumRows(args); ++row) {
-    if (had_finite_input(row) == 0 || OutputIsFinite(args, row)) {
+    if (watched.had_finite_input(row) == 0 || OutputIsFinite(args, row)) {
       continue;
     }
     if (!has_helped && num_guiltless == kMaxGuiltlessRows) {
       break;
     }
     if (changed.extent(0) > 0) {
-      CopyRow(saved.Row(row), changed.Row(row));
+      CopyRow(watched.saved.Row(row), changed.Row(row));
     }
-    const Args one = OneRow(args, row);
-    EntryOf<Args>(reference_)(one, context);
+    const Args one = watched.mirror.MirrorOperands(OneRow(args, row));
+    EntryOf<Args>(reference_).function(one, host);
     const bool is_finite = OutputIsFinite(one, 0);
     has_helped = has_helped || is_finite;
     num_guiltless += is_finite ? 0 : 1;

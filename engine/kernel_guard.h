@@ -12,6 +12,8 @@
 
 namespace hadal {
 
+class HostMirror;
+
 /// Finds the op at fault when a step's numbers are not finite, and replaces one that keeps failing.
 ///
 ///   1. A step runs on table(), unwatched: watching every op would cost time.
@@ -24,6 +26,9 @@ namespace hadal {
 ///   3. An op that was to blame in kMaxFaults steps is demoted: table() has its reference from then
 ///      on.
 ///
+/// On another device than the host, what is looked at or computed again is copied to the host and
+/// back (HostMirror).
+///
 /// Ops answer nothing, so what goes wrong in one shows in its numbers alone.
 /// One thread runs steps, and health may be asked for by any.
 class KernelGuard {
@@ -31,11 +36,11 @@ class KernelGuard {
   /// Steps in which an op may be to blame before it is demoted.
   static constexpr int64_t kMaxFaults = 3;
 
-  KernelGuard(const KernelTable& selected, const KernelTable& reference);
+  explicit KernelGuard(const KernelTable& selected);
   KernelGuard(const KernelGuard&) = delete;
   KernelGuard& operator=(const KernelGuard&) = delete;
 
-  /// What entries of careful_table() must be called with.
+  /// What entries of both tables must be called with.
   struct CarefulContext : ExecutionContext {
     KernelGuard& guard;
   };
@@ -62,15 +67,23 @@ class KernelGuard {
     std::atomic<bool> demoted = false;
   };
 
+  // A call that has run, as the host sees it.
+  template <typename Args>
+  struct Watched {
+    const Args& args;
+    const TensorView<const float, 2>& saved;  // what was in ChangedInput
+    const TensorView<const uint8_t, 1>& had_finite_input;
+    HostMirror& mirror;  // that `args` are of
+  };
+
   template <typename Args>
   static void CallCarefully(const Args& args, ExecutionContext& context);
   template <typename Args>
+  static void CallReference(const Args& args, ExecutionContext& context);
+  template <typename Args>
   void Watch(const Args& args, ExecutionContext& context);
   template <typename Args>
-  bool Repair(const Args& args,
-              const TensorView<const float, 2>& saved,
-              const TensorView<const uint8_t, 1>& had_finite_input,
-              ExecutionContext& context) const;
+  bool Repair(const Watched<Args>& watched, ExecutionContext& context) const;
 
   KernelTable table_;
   const KernelTable reference_;

@@ -8,7 +8,6 @@
 #include "base/check.h"
 #include "base/log.h"
 #include "engine/finite.h"
-#include "kernels/reference/table.h"
 
 namespace hadal {
 namespace {
@@ -69,9 +68,13 @@ LocalExecutor::LocalExecutor(Args args,
                        args_.model.config().hidden_size)),
       sampler_(std::move(sampler)),
       drafter_(std::move(drafter)),
-      scratch_(args_.device),
-      guard_(args_.model.kernels(), reference::MakeTable()),
-      context_{{args_.pool, scratch_}, guard_},
+      host_scratch_(args_.device),
+      device_scratch_(*args_.model.kernels().device),
+      guard_(args_.model.kernels()),
+      context_{{.pool = args_.pool,
+                .scratch = args_.model.kernels().device->is_host ? host_scratch_ : device_scratch_,
+                .host_scratch = &host_scratch_},
+               guard_},
       model_(args_.model.WithKernels(guard_.table())),
       careful_model_(args_.model.WithKernels(guard_.careful_table())),
       cost_(args_.model.config(), args_.model.weights(), args_.cache.dtype()),

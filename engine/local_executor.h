@@ -35,7 +35,7 @@ class LocalExecutor final : public Executor {
     const Model& model;       // borrowed; its kernels are copied, and may be demoted here
     KvCache cache;            // of that model; with rows for MTP when there are drafts
     ThreadPool& pool;         // borrowed; used by nobody else
-    const Device& device;     // where activations and logits lie; the host's memory
+    const Device& device;     // where hidden states and logits lie; the host's memory
     int64_t max_step_tokens;  // of one step
     int64_t max_samples;      // of one step
     bool can_draft = false;   // whether steps may ask for drafts: the model has an MTP module
@@ -84,7 +84,8 @@ class LocalExecutor final : public Executor {
   TensorView<float, 2> hidden_;  // [max_step_tokens, hidden_size]
   BatchSampler sampler_;
   std::optional<Drafter> drafter_;
-  ScratchArena scratch_;
+  ScratchArena host_scratch_;
+  ScratchArena device_scratch_;  // of kernels that take another device's memory
   KernelGuard guard_;
   KernelGuard::CarefulContext context_;  // serves careful_model_, and so model_ too
   const Model model_;                    // on the guard's tables

@@ -17,7 +17,7 @@ absl::StatusOr<SequenceRunner> SequenceRunner::Create(const Args& args) {
                                     .mtp = MtpCache::kNone,
                                     .dtype = args.cache_dtype,
                                     .num_blocks = num_blocks,
-                                    .device = CpuDevice()}));
+                                    .device = *args.model.kernels().device}));
   return SequenceRunner(args, std::move(cache));
 }
 

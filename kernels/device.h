@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
 #include <utility>
 
 #include "base/status.h"
@@ -22,6 +23,8 @@ struct Device {
   void (*copy)(void* to, const void* from, size_t size_bytes) = &CopyHost;
   /// Whether the host may read and write this memory itself.
   bool is_host = true;
+  /// Bytes that `allocate` can still give out; null where the system knows best.
+  int64_t (*available_bytes)() = nullptr;
 };
 
 /// The host's memory. What is large takes none before it is touched, and then huge pages and all

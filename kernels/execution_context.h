@@ -8,7 +8,13 @@ namespace hadal {
 /// What an op needs besides its arguments. One per thread that runs ops.
 struct ExecutionContext {
   ThreadPool& pool;
-  ScratchArena& scratch;
+  ScratchArena& scratch;  // of the device where the op's tensors lie
+  /// For temporaries of the host where that is another device; null: `scratch` serves.
+  ScratchArena* host_scratch = nullptr;
 };
+
+inline ScratchArena& HostScratch(ExecutionContext& context) {
+  return context.host_scratch != nullptr ? *context.host_scratch : context.scratch;
+}
 
 }  // namespace hadal

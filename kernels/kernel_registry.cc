@@ -23,15 +23,18 @@ constexpr std::array kCpuBackEnds = {CpuBackEnd{cpu::Isa::kAmx, "cpu-amx"},
                                      CpuBackEnd{cpu::Isa::kAvx2, "cpu-avx2"},
                                      CpuBackEnd{cpu::Isa::kPortable, "cpu-portable"}};
 
-absl::StatusOr<KernelTable> MakeTable(std::string_view name) {
+// Whose memory arguments lie in.
+enum class Memory : int8_t { kDevice, kHost };
+
+absl::StatusOr<KernelTable> MakeTable(std::string_view name, Memory memory) {
   if (name == "auto") {
-    return MakeTable(AvailableBackEnds().front());
+    return MakeTable(AvailableBackEnds().front(), memory);
   }
   if (name == "reference") {
     return reference::MakeTable();
   }
   if (name == "cuda") {
-    return cuda::MakeTable();
+    return memory == Memory::kHost ? cuda::MakeStagedTable() : cuda::MakeTable();
   }
   for (const CpuBackEnd& back_end : kCpuBackEnds) {
     if (name == back_end.name) {
@@ -61,10 +64,34 @@ absl::Status ReplaceOp(std::string_view op_name, KernelTable& source, KernelTabl
   return found ? absl::OkStatus() : InvalidArgument("no op named \"%s\"", op_name);
 }
 
+absl::StatusOr<KernelTable> Build(std::string_view selection, Memory memory) {
+  const std::vector<std::string> parts = absl::StrSplit(std::string(selection), ',');
+  ASSIGN_OR_RETURN(KernelTable table, MakeTable(parts.front(), memory));
+  for (size_t i = 1; i < parts.size(); ++i) {
+    const std::vector<std::string> op_and_name = absl::StrSplit(parts[i], '=');
+    if (op_and_name.size() != 2) {
+      return InvalidArgument("\"%s\": expected op=kernels, such as linear=reference", parts[i]);
+    }
+    ASSIGN_OR_RETURN(KernelTable source, MakeTable(op_and_name[1], memory));
+    if (source.device != table.device) {
+      return InvalidArgument("\"%s\": its tensors lie in the memory of %s, those of %s in %s's",
+                             parts[i],
+                             source.device->name,
+                             parts.front(),
+                             table.device->name);
+    }
+    RETURN_IF_ERROR(ReplaceOp(op_and_name[0], source, table));
+  }
+  return table;
+}
+
 }  // namespace
 
 std::vector<std::string> AvailableBackEnds() {
   std::vector<std::string> names;
+  if (cuda::MakeTable().ok()) {
+    names.emplace_back("cuda");
+  }
   for (const CpuBackEnd& back_end : kCpuBackEnds) {
     if (cpu::IsSupported(back_end.isa)) {
       names.emplace_back(back_end.name);
@@ -75,17 +102,11 @@ std::vector<std::string> AvailableBackEnds() {
 }
 
 absl::StatusOr<KernelTable> BuildKernelTable(std::string_view selection) {
-  const std::vector<std::string> parts = absl::StrSplit(std::string(selection), ',');
-  ASSIGN_OR_RETURN(KernelTable table, MakeTable(parts.front()));
-  for (size_t i = 1; i < parts.size(); ++i) {
-    const std::vector<std::string> op_and_name = absl::StrSplit(parts[i], '=');
-    if (op_and_name.size() != 2) {
-      return InvalidArgument("\"%s\": expected op=kernels, such as linear=reference", parts[i]);
-    }
-    ASSIGN_OR_RETURN(KernelTable source, MakeTable(op_and_name[1]));
-    RETURN_IF_ERROR(ReplaceOp(op_and_name[0], source, table));
-  }
-  return table;
+  return Build(selection, Memory::kDevice);
+}
+
+absl::StatusOr<KernelTable> BuildHostKernelTable(std::string_view selection) {
+  return Build(selection, Memory::kHost);
 }
 
 std::string Describe(const KernelTable& table) {

@@ -98,8 +98,6 @@ void Validate(const MlaAttentionArgs& args) {
   CHECK_GT(args.kv_lora_rank, 0);
   CHECK_GT(nope_dim, 0);
   CHECK_EQ(args.query_starts.extent(0), num_sequences + 1);
-  CHECK_EQ(args.query_starts(0), 0);
-  CHECK_EQ(args.query_starts(num_sequences), num_tokens);
   CHECK_EQ(args.positions.extent(0), num_tokens);
   CHECK_EQ(args.out.extent(0), num_tokens);
   CHECK_EQ(args.out.extent(1), num_heads);

@@ -119,12 +119,15 @@ int64_t SizeBytes(const WeightMatrix& weight) {
   if (IsQuantized(weight.format)) {
     return NumPanels(weight.rows) * PanelBytes(weight.format, weight.cols);
   }
-  int64_t bytes = weight.rows * weight.cols * SizeOf(PayloadType(weight.format));
-  if (weight.format == WeightFormat::kFp8Block) {
-    bytes += CeilDiv(weight.rows, weight.block_rows) * CeilDiv(weight.cols, weight.block_cols) *
-             SizeOf(DType::kF32);
+  return weight.rows * weight.cols * SizeOf(PayloadType(weight.format)) + ScaleBytes(weight);
+}
+
+int64_t ScaleBytes(const WeightMatrix& weight) {
+  if (weight.format != WeightFormat::kFp8Block) {
+    return 0;
   }
-  return bytes;
+  return CeilDiv(weight.rows, weight.block_rows) * CeilDiv(weight.cols, weight.block_cols) *
+         SizeOf(DType::kF32);
 }
 
 void ValidateWeight(const WeightMatrix& weight, int64_t rows, int64_t cols) {

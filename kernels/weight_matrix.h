@@ -42,6 +42,9 @@ void WidenRow(const WeightMatrix& weight, int64_t row, float* out);
 /// Bytes that reading the whole matrix once touches.
 int64_t SizeBytes(const WeightMatrix& weight);
 
+/// Of those, the bytes at `scales`.
+int64_t ScaleBytes(const WeightMatrix& weight);
+
 /// CHECKs that the fields agree with each other and with [rows, cols].
 void ValidateWeight(const WeightMatrix& weight, int64_t rows, int64_t cols);
 

@@ -6,6 +6,7 @@
 #include <system_error>
 
 #include "base/byte_size.h"
+#include "engine/checkpoint/model_summary.h"
 
 namespace hadal {
 namespace {
@@ -44,6 +45,11 @@ absl::StatusOr<CacheMemory> ParseCacheMemory(std::string_view text) {
         text);
   }
   return CacheBytes{*bytes};
+}
+
+absl::StatusOr<int64_t> AvailableBytes(const Device& device) {
+  return device.available_bytes != nullptr ? device.available_bytes()
+                                           : ReadAvailableMemory("/proc/meminfo");
 }
 
 absl::StatusOr<int64_t> NumCacheBlocks(const CacheBudgetArgs& args) {

@@ -25,12 +25,15 @@ using CacheMemory = std::variant<CacheBytes, CachePercent>;
 /// hold.
 absl::StatusOr<CacheMemory> ParseCacheMemory(std::string_view text);
 
+/// Bytes of `device` that can still be taken. The errors of ReadAvailableMemory.
+absl::StatusOr<int64_t> AvailableBytes(const Device& device);
+
 struct CacheBudgetArgs {
   const ModelConfig& config;
   MtpCache mtp;
   DType dtype;
   std::optional<CacheMemory> memory;  // nothing: the default below
-  int64_t available_bytes;            // of the machine; model_summary.h ReadAvailableMemory
+  int64_t available_bytes;            // AvailableBytes of the cache's device
   int64_t weight_bytes;               // that `available_bytes` still counts as available: those of
                                       // mapped files, read already or not
   int64_t max_running_sequences;

@@ -1,6 +1,5 @@
 #include "engine/model/kv_cache.h"
 
-#include <cstring>
 #include <span>
 #include <utility>
 
@@ -42,8 +41,14 @@ absl::StatusOr<KvCache> KvCache::Create(const Args& args) {
                       .row_width = config.latent_row_width(),
                       .kv_lora_rank = config.kv_lora_rank});
   }
-  return KvCache(std::move(buffer), std::move(layers));
+  return KvCache(args.device, std::move(buffer), std::move(layers));
 }
+
+KvCache::KvCache(const Device& device, DeviceBuffer buffer, std::vector<LatentCache> layers)
+    : device_(&device),
+      buffer_(std::move(buffer)),
+      zero_row_(static_cast<size_t>(RowBytes(layers.front()))),
+      layers_(std::move(layers)) {}
 
 void KvCache::CopyBlock(int64_t source, int64_t destination) {
   CHECK(source >= 0 && source < num_blocks());
@@ -52,9 +57,9 @@ void KvCache::CopyBlock(int64_t source, int64_t destination) {
   for (const LatentCache& layer : layers_) {
     const int64_t block_bytes = layer.block_size * RowBytes(layer);
     auto* blocks = static_cast<std::byte*>(layer.rows);
-    std::memcpy(blocks + destination * block_bytes,
-                blocks + source * block_bytes,
-                static_cast<size_t>(block_bytes));
+    device_->copy(blocks + destination * block_bytes,
+                  blocks + source * block_bytes,
+                  static_cast<size_t>(block_bytes));
   }
 }
 
@@ -62,7 +67,7 @@ void KvCache::ZeroRow(int64_t slot, int64_t first_layer) {
   CHECK(slot >= 0 && slot < num_blocks() * kBlockSize);
   CHECK(first_layer >= 0 && first_layer <= std::ssize(layers_));
   for (const LatentCache& layer : std::span(layers_).subspan(static_cast<size_t>(first_layer))) {
-    std::memset(RowOf(layer, slot), 0, static_cast<size_t>(RowBytes(layer)));
+    device_->copy(RowOf(layer, slot), zero_row_.data(), zero_row_.size());
   }
 }
 

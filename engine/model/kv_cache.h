@@ -38,12 +38,11 @@ class KvCache {
     CHECK(i >= 0 && i < std::ssize(layers_));
     return layers_[static_cast<size_t>(i)];
   }
-  /// Copies all rows of a block, in every layer. REQUIRES: both are inside the cache and differ; it
-  /// lies in the host's memory.
+  /// Copies all rows of a block, in every layer. REQUIRES: both are inside the cache and differ.
   void CopyBlock(int64_t source, int64_t destination);
 
-  /// Sets the row of a slot to zero in layer `first_layer` and those behind it. REQUIRES: as
-  /// CopyBlock.
+  /// Sets the row of a slot to zero in layer `first_layer` and those behind it. REQUIRES: the
+  /// slot is inside the cache.
   void ZeroRow(int64_t slot, int64_t first_layer);
 
   [[nodiscard]] int64_t num_blocks() const { return layers_.front().num_blocks; }
@@ -51,10 +50,11 @@ class KvCache {
   [[nodiscard]] size_t size_bytes() const { return buffer_.size_bytes(); }
 
  private:
-  KvCache(DeviceBuffer buffer, std::vector<LatentCache> layers)
-      : buffer_(std::move(buffer)), layers_(std::move(layers)) {}
+  KvCache(const Device& device, DeviceBuffer buffer, std::vector<LatentCache> layers);
 
+  const Device* device_;
   DeviceBuffer buffer_;
+  std::vector<std::byte> zero_row_;  // what ZeroRow writes
   std::vector<LatentCache> layers_;
 };
 

@@ -2,6 +2,7 @@
 
 #include "base/check.h"
 #include "engine/model/decoder_layer.h"
+#include "engine/model/device_step.h"
 
 namespace hadal {
 
@@ -35,6 +36,17 @@ void CheckBatch(const ForwardBatch& batch, const ModelConfig& config, const KvCa
   }
 }
 
+// Frees what a step takes of both arenas.
+class StepScope {
+ public:
+  explicit StepScope(ExecutionContext& context)
+      : device_(context.scratch), host_(HostScratch(context)) {}
+
+ private:
+  const ScratchScope device_;
+  const ScratchScope host_;  // the same arena's, where the device is the host
+};
+
 }  // namespace
 
 Model::Model(const Args& args)
@@ -52,26 +64,28 @@ Step Model::MakeStep(const ForwardBatch& batch,
                      ExecutionContext& context) const {
   CheckBatch(batch, args_.config, cache);
   const int64_t num_tokens = batch.num_tokens();
-  return {
-      .config = args_.config,
-      .kernels = args_.kernels,
-      .context = context,
-      .softmax_scale = softmax_scale_,
-      .mla_form = args_.mla_form,
-      .expert_load = nullptr,
-      .angles = rope_.Angles(batch.positions, context.scratch),
-      .token_ids = MakeView(batch.token_ids.data(), num_tokens),
-      .positions = MakeView(batch.positions.data(), num_tokens),
-      .slots = MakeView(batch.slots.data(), num_tokens),
-      .query_starts = MakeView(batch.query_starts.data(), std::ssize(batch.query_starts)),
-      .block_tables = MakeView(batch.block_tables.data(), batch.num_sequences(), batch.max_blocks)};
+  return OnDevice(
+      Step{.config = args_.config,
+           .kernels = args_.kernels,
+           .context = context,
+           .softmax_scale = softmax_scale_,
+           .mla_form = args_.mla_form,
+           .expert_load = nullptr,
+           .expert_log = nullptr,
+           .angles = rope_.Angles(batch.positions, HostScratch(context)),
+           .token_ids = MakeView(batch.token_ids.data(), num_tokens),
+           .positions = MakeView(batch.positions.data(), num_tokens),
+           .slots = MakeView(batch.slots.data(), num_tokens),
+           .query_starts = MakeView(batch.query_starts.data(), std::ssize(batch.query_starts)),
+           .block_tables =
+               MakeView(batch.block_tables.data(), batch.num_sequences(), batch.max_blocks)});
 }
 
 void Model::Forward(const ForwardBatch& batch,
                     KvCache& cache,
                     ExecutionContext& context,
                     const TensorView<float, 2>& hidden) const {
-  const ScratchScope scope(context.scratch);
+  const StepScope scope(context);
   RunLayers(MakeStep(batch, cache, context), cache, hidden);
 }
 
@@ -80,25 +94,32 @@ void Model::Forward(const ForwardBatch& batch,
                     ExecutionContext& context,
                     const TensorView<float, 2>& hidden,
                     ExpertLoad& load) const {
-  const ScratchScope scope(context.scratch);
+  const StepScope scope(context);
   Step step = MakeStep(batch, cache, context);
   load.Clear();
-  step.expert_load = &load;
+  if (args_.kernels.device->is_host) {
+    step.expert_load = &load;
+    RunLayers(step, cache, hidden);
+    return;
+  }
+  ExpertLog log(step, load);
+  step.expert_log = &log;
   RunLayers(step, cache, hidden);
+  log.Count();
 }
 
 void Model::RunLayers(const Step& step, KvCache& cache, const TensorView<float, 2>& hidden) const {
   ExecutionContext& context = step.context;
   const Weights& weights = args_.weights;
   const KernelTable& kernels = args_.kernels;
-  kernels.embedding({.token_ids = step.token_ids, .table = weights.embed_tokens, .y = hidden},
-                    context);
+  const auto x = RoomOnDevice(hidden, *kernels.device, context);
+  kernels.embedding({.token_ids = step.token_ids, .table = weights.embed_tokens, .y = x}, context);
   for (size_t i = 0; i < weights.layers.size(); ++i) {
-    DecoderLayer(weights.layers[i], cache.layer(static_cast<int64_t>(i)), step, hidden);
+    DecoderLayer(weights.layers[i], cache.layer(static_cast<int64_t>(i)), step, x);
   }
-  kernels.rms_norm(
-      {.x = hidden, .weight = weights.norm, .epsilon = args_.config.rms_norm_eps, .y = hidden},
-      context);
+  kernels.rms_norm({.x = x, .weight = weights.norm, .epsilon = args_.config.rms_norm_eps, .y = x},
+                   context);
+  FetchRows(x, hidden, *kernels.device);
 }
 
 void Model::ForwardMtp(int64_t mtp_layer,
@@ -108,7 +129,7 @@ void Model::ForwardMtp(int64_t mtp_layer,
                        ExecutionContext& context,
                        const TensorView<float, 2>& hidden) const {
   CHECK(mtp_layer >= 0 && mtp_layer < std::ssize(args_.weights.mtp));
-  const ScratchScope scope(context.scratch);
+  const StepScope scope(context);
   const Step step = MakeStep(batch, cache, context);
   const MtpWeights& mtp = args_.weights.mtp[static_cast<size_t>(mtp_layer)];
   const KernelTable& kernels = args_.kernels;
@@ -124,22 +145,32 @@ void Model::ForwardMtp(int64_t mtp_layer,
   kernels.embedding(
       {.token_ids = step.token_ids, .table = args_.weights.embed_tokens, .y = embedding}, context);
   kernels.rms_norm({.x = embedding, .weight = mtp.enorm, .epsilon = eps, .y = embedding}, context);
-  kernels.rms_norm({.x = previous, .weight = mtp.hnorm, .epsilon = eps, .y = state}, context);
-  kernels.linear({.x = joined, .weight = mtp.eh_proj, .output = Output::kStore, .y = hidden},
-                 context);
+  kernels.rms_norm({.x = OnDevice(previous, *kernels.device, context),
+                    .weight = mtp.hnorm,
+                    .epsilon = eps,
+                    .y = state},
+                   context);
+  const auto x = RoomOnDevice(hidden, *kernels.device, context);
+  kernels.linear({.x = joined, .weight = mtp.eh_proj, .output = Output::kStore, .y = x}, context);
 
   // 2. One decoder layer with cache rows of its own, and the norm of the shared head.
-  DecoderLayer(mtp.layer, cache.layer(args_.config.num_hidden_layers + mtp_layer), step, hidden);
-  kernels.rms_norm({.x = hidden, .weight = mtp.shared_head_norm, .epsilon = eps, .y = hidden},
-                   context);
+  DecoderLayer(mtp.layer, cache.layer(args_.config.num_hidden_layers + mtp_layer), step, x);
+  kernels.rms_norm({.x = x, .weight = mtp.shared_head_norm, .epsilon = eps, .y = x}, context);
+  FetchRows(x, hidden, *kernels.device);
 }
 
 void Model::ComputeLogits(const TensorView<const float, 2>& hidden,
                           ExecutionContext& context,
                           const TensorView<float, 2>& logits) const {
-  args_.kernels.linear(
-      {.x = hidden, .weight = args_.weights.lm_head, .output = Output::kStore, .y = logits},
-      context);
+  const StepScope scope(context);
+  const Device& device = *args_.kernels.device;
+  const auto y = RoomOnDevice(logits, device, context);
+  args_.kernels.linear({.x = OnDevice(hidden, device, context),
+                        .weight = args_.weights.lm_head,
+                        .output = Output::kStore,
+                        .y = y},
+                       context);
+  FetchRows(y, logits, device);
 }
 
 }  // namespace hadal

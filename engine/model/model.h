@@ -14,6 +14,8 @@ namespace hadal {
 
 /// A DeepSeek model of the MLA generation: from tokens to hidden states to logits. Holds no state
 /// of its own: what a step changes is the cache and the outputs. One step at a time per context.
+/// Batches, hidden states and logits lie in the host's memory, whatever device the kernels are of:
+/// the weights, the cache and context.scratch are that device's.
 ///
 ///   Model model({.config = checkpoint.config(), .weights = weights, .kernels = table});
 ///   model.Forward(batch, cache, context, hidden);

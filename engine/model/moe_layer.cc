@@ -1,4 +1,5 @@
 #include "engine/model/decoder_layer.h"
+#include "engine/model/device_step.h"
 
 namespace hadal {
 
@@ -9,7 +10,10 @@ void MoeLayer(const MoeWeights& weights,
   const ModelConfig& config = step.config;
   ScratchArena& scratch = step.context.scratch;
   const ScratchScope scope(scratch);
-  const auto expert_ids = scratch.Allocate<int32_t>(step.num_tokens(), config.num_experts_per_tok);
+  const auto expert_ids =
+      step.expert_log != nullptr
+          ? step.expert_log->NextLayer()
+          : scratch.Allocate<int32_t>(step.num_tokens(), config.num_experts_per_tok);
   const auto expert_weights =
       scratch.Allocate<float>(step.num_tokens(), config.num_experts_per_tok);
 

@@ -8,6 +8,8 @@
 
 namespace hadal {
 
+class ExpertLog;
+
 /// What every layer of one step shares. Views live as long as the step.
 struct Step {
   const ModelConfig& config;
@@ -15,7 +17,8 @@ struct Step {
   ExecutionContext& context;
   float softmax_scale;
   MlaForm mla_form;
-  ExpertLoad* expert_load;                    // null: nobody counts
+  ExpertLoad* expert_load;                    // null: nobody counts as layers run
+  ExpertLog* expert_log;                      // null: nobody counts after the layers
   RopeAngles angles;                          // [num_tokens, qk_rope_head_dim / 2]
   TensorView<const int32_t, 1> token_ids;     // [num_tokens]
   TensorView<const int32_t, 1> positions;     // [num_tokens]

@@ -9,6 +9,7 @@
 #include "base/cpu/numa.h"
 #include "engine/checkpoint/stored_matrix.h"
 #include "engine/checkpoint/weight_map.h"
+#include "engine/model/device_weights.h"
 
 namespace hadal {
 
@@ -17,6 +18,9 @@ class WeightLoader {
  public:
   WeightLoader(const Checkpoint& checkpoint, std::optional<PackedWeights> packed)
       : checkpoint_(checkpoint), config_(checkpoint.config()) {
+    if (packed.has_value()) {
+      weights_.packed_origin_ = packed->origin();
+    }
     weights_.packed_ = std::move(packed);
   }
 
@@ -209,8 +213,10 @@ absl::StatusOr<Weights> Weights::Load(const LoadArgs& args) {
   const InterleaveScope interleave(ReadMemoryNodes());
   using FileCheck = PackedWeights::FileCheck;
   const std::vector<const TensorInfo*> tensors = TensorsInUse(args.checkpoint, args.packing);
-  const int64_t total_bytes = SizeBytes(args.checkpoint, args.packing);
-  const int64_t packed_bytes = total_bytes - SumBytes(tensors);
+  const int64_t weight_bytes = SizeBytes(args.checkpoint, args.packing);
+  const int64_t packed_bytes = weight_bytes - SumBytes(tensors);
+  // What goes to a device is read when it is copied, and not ahead.
+  const int64_t total_bytes = args.device.is_host ? weight_bytes : packed_bytes + weight_bytes;
   std::optional<PackedWeights> packed;
   if (args.packing != WeightPacking::kNative) {
     ASSIGN_OR_RETURN(
@@ -223,14 +229,39 @@ absl::StatusOr<Weights> Weights::Load(const LoadArgs& args) {
              .pool = args.pool,
              .progress = [&](int64_t done_bytes) { args.progress(done_bytes, total_bytes); }}));
   }
-  if (args.read_ahead == ReadAhead::kAll) {
-    ReadAll(tensors,
-            [&](int64_t done_bytes) { args.progress(packed_bytes + done_bytes, total_bytes); });
+  const auto progress = [&](int64_t done_bytes, int64_t /*total*/) {
+    args.progress(packed_bytes + std::min(done_bytes, total_bytes - packed_bytes), total_bytes);
+  };
+  if (args.read_ahead == ReadAhead::kAll && args.device.is_host) {
+    ReadAll(tensors, [&](int64_t done_bytes) { progress(done_bytes, total_bytes); });
   }
   const bool is_in_memory =
       packed.has_value() && packed->origin() == PackedWeights::Origin::kMemory;
-  return WeightLoader(args.checkpoint, std::move(packed))
-      .Load(is_in_memory ? total_bytes - packed_bytes : total_bytes);
+  ASSIGN_OR_RETURN(Weights weights,
+                   WeightLoader(args.checkpoint, std::move(packed))
+                       .Load(is_in_memory ? weight_bytes - packed_bytes : weight_bytes));
+  if (args.device.is_host) {
+    return weights;
+  }
+  // The copies' bytes are not just those of the files: vectors are widened, and a tied head has
+  // none.
+  ASSIGN_OR_RETURN(Weights copy, weights.CopyTo(args.device, progress));
+  args.progress(total_bytes, total_bytes);
+  return copy;
+}
+
+absl::StatusOr<Weights> Weights::CopyTo(const Device& device, Progress progress) const {
+  Weights copy;
+  copy.embed_tokens = embed_tokens;
+  copy.layers = layers;
+  copy.norm = norm;
+  copy.lm_head = lm_head;
+  copy.mtp = mtp;
+  copy.packed_origin_ = packed_origin_;
+  const int64_t total_bytes = TensorBytes(*this);
+  RETURN_IF_ERROR(MoveToDevice(
+      device, [&](int64_t done_bytes) { progress(done_bytes, total_bytes); }, copy, copy.owned_));
+  return copy;
 }
 
 int64_t Weights::SizeBytes(const Checkpoint& checkpoint, WeightPacking packing) {

@@ -49,15 +49,16 @@ struct MtpWeights {
 };
 
 /// All weights of a model, as views. Matrices point into the checkpoint's mapped files, or are
-/// packed; vectors, and matrices that lie unaligned in their file, are owned. Const after Load; any
-/// thread may read.
+/// packed; vectors, and matrices that lie unaligned in their file, are owned. On a device other
+/// than the host all are owned copies. Const after Load; any thread may read.
 class Weights {
  public:
   /// Whether Load reads all that the model uses, so that the first request finds it in memory, or
   /// leaves that to whoever touches a page first: right for weights larger than memory.
   enum class ReadAhead : int8_t { kAll, kNone };
 
-  /// Told how many of all bytes were read ahead or packed, in rising order, last with both equal.
+  /// Told how many of all bytes were read ahead, packed or copied to a device, in rising order,
+  /// last with both equal.
   using Progress = absl::FunctionRef<void(int64_t done_bytes, int64_t total_bytes)>;
 
   struct LoadArgs {
@@ -67,19 +68,26 @@ class Weights {
     ReadAhead read_ahead;
     ThreadPool& pool;
     Progress progress;
+    const Device& device = CpuDevice();  // whose memory ops read
   };
 
   /// ResourceExhausted when owned copies find no room; the errors of PackedWeights::Load.
   static absl::StatusOr<Weights> Load(const LoadArgs& args);
 
+  /// The same weights in the memory of `device`, all of them owned. ResourceExhausted when they
+  /// find no room there.
+  [[nodiscard]] absl::StatusOr<Weights> CopyTo(const Device& device, Progress progress) const;
+
   /// Bytes of all that a model uses of `checkpoint`, packed like that.
   static int64_t SizeBytes(const Checkpoint& checkpoint, WeightPacking packing);
 
-  /// Of those, the bytes that are in mapped files.
+  /// Of those, the bytes that are read from mapped files by ops.
   [[nodiscard]] int64_t mapped_bytes() const { return mapped_bytes_; }
 
-  /// Nothing with kNative.
-  [[nodiscard]] const std::optional<PackedWeights>& packed() const { return packed_; }
+  /// Where packed weights came from; nothing with kNative.
+  [[nodiscard]] std::optional<PackedWeights::Origin> packed_origin() const {
+    return packed_origin_;
+  }
 
   WeightMatrix embed_tokens;         // [vocab_size, hidden_size]
   std::vector<LayerWeights> layers;  // [num_hidden_layers]
@@ -91,6 +99,7 @@ class Weights {
   friend class WeightLoader;
   std::vector<DeviceBuffer> owned_;
   std::optional<PackedWeights> packed_;
+  std::optional<PackedWeights::Origin> packed_origin_;
   int64_t mapped_bytes_ = 0;
 };
 

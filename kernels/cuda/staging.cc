@@ -27,17 +27,8 @@ size_t SpanBytes(const TensorView<T, Rank>& view) {
 
 constexpr size_t kExpertAlignment = 64;
 
-size_t ScaleBytes(const WeightMatrix& weight) {
-  if (weight.format != WeightFormat::kFp8Block) {
-    return 0;
-  }
-  const int64_t num_scales = (weight.rows + weight.block_rows - 1) / weight.block_rows *
-                             ((weight.cols + weight.block_cols - 1) / weight.block_cols);
-  return CheckedCast<size_t>(num_scales) * sizeof(float);
-}
-
 size_t PayloadBytes(const WeightMatrix& weight) {
-  return CheckedCast<size_t>(SizeBytes(weight)) - ScaleBytes(weight);
+  return CheckedCast<size_t>(SizeBytes(weight) - ScaleBytes(weight));
 }
 
 template <auto kOp, typename Args>
@@ -82,7 +73,8 @@ void Staging::Carry(WeightMatrix& weight) {
     return;
   }
   weight.payload = Carry(weight.payload, PayloadBytes(weight), false);
-  weight.scales = static_cast<const float*>(Carry(weight.scales, ScaleBytes(weight), false));
+  weight.scales = static_cast<const float*>(
+      Carry(weight.scales, CheckedCast<size_t>(ScaleBytes(weight)), false));
 }
 
 // The ops want the matrices of all experts at equal distances.
@@ -96,7 +88,7 @@ void Staging::CarryExperts(WeightMatrix MlpWeights::*part) {
   };
   for (const MlpWeights& expert : experts_) {
     append((expert.*part).payload, PayloadBytes(expert.*part), payloads);
-    append((expert.*part).scales, ScaleBytes(expert.*part), scales);
+    append((expert.*part).scales, CheckedCast<size_t>(ScaleBytes(expert.*part)), scales);
   }
   const size_t payload_bytes = payloads.size() / experts_.size();
   const size_t scale_bytes = scales.size() / experts_.size();
@@ -219,13 +211,13 @@ absl::StatusOr<KernelTable> MakeStagedTable() {
   RETURN_IF_ERROR(CheckGpu());
   constexpr const char* kName = "cuda";
   return KernelTable{.embedding = {kName, &RunStaged<&Embedding, EmbeddingArgs>},
-          .rms_norm = {kName, &RunStaged<&RmsNorm, RmsNormArgs>},
-          .linear = {kName, &RunStaged<&Linear, LinearArgs>},
-          .mlp = {kName, &RunStaged<&Mlp, MlpArgs>},
-          .mla_project = {kName, &RunStaged<&MlaProject, MlaProjectArgs>},
-          .mla_attention = {kName, &RunStaged<&MlaAttention, MlaAttentionArgs>},
-          .moe_route = {kName, &RunStaged<&MoeRoute, MoeRouteArgs>},
-          .moe_experts = {kName, &RunStaged<&MoeExperts, MoeExpertsArgs>}};
+                     .rms_norm = {kName, &RunStaged<&RmsNorm, RmsNormArgs>},
+                     .linear = {kName, &RunStaged<&Linear, LinearArgs>},
+                     .mlp = {kName, &RunStaged<&Mlp, MlpArgs>},
+                     .mla_project = {kName, &RunStaged<&MlaProject, MlaProjectArgs>},
+                     .mla_attention = {kName, &RunStaged<&MlaAttention, MlaAttentionArgs>},
+                     .moe_route = {kName, &RunStaged<&MoeRoute, MoeRouteArgs>},
+                     .moe_experts = {kName, &RunStaged<&MoeExperts, MoeExpertsArgs>}};
 }
 
 }  // namespace hadal::cuda

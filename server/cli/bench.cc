@@ -6,7 +6,6 @@
 #include <boost/json/object.hpp>
 
 #include "engine/api/sampling_params.h"
-#include "engine/checkpoint/model_summary.h"
 #include "engine/local_executor.h"
 #include "engine/model/cache_budget.h"
 #include "engine/model/kv_cache.h"
@@ -101,7 +100,7 @@ absl::StatusOr<int64_t> ChooseNumBlocks(const std::optional<CacheMemory>& memory
                                         DType cache_dtype,
                                         const Limits& limits,
                                         const Workload& workload) {
-  ASSIGN_OR_RETURN(const int64_t available_bytes, ReadAvailableMemory("/proc/meminfo"));
+  ASSIGN_OR_RETURN(const int64_t available_bytes, AvailableBytes(loaded.device()));
   return NumCacheBlocks(
       {.config = loaded.config(),
        .mtp = MtpCacheFor(limits),
@@ -178,7 +177,7 @@ absl::Status RunCommand(const BenchOptions& options) {
                                     .mtp = MtpCacheFor(limits),
                                     .dtype = cache_dtype,
                                     .num_blocks = limits.num_blocks,
-                                    .device = CpuDevice()}));
+                                    .device = loaded->device()}));
   boost::json::object echo = Echo(options, limits, *loaded, cache, cache_dtype);
   ASSIGN_OR_RETURN(const std::unique_ptr<LocalExecutor> executor,
                    LocalExecutor::Create(

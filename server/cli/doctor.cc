@@ -251,7 +251,7 @@ Findings TestKernels(const KernelTable& table,
 }  // namespace
 
 absl::Status RunCommand(const DoctorOptions& options) {
-  ASSIGN_OR_RETURN(const KernelTable table, BuildKernelTable(options.model.kernels));
+  ASSIGN_OR_RETURN(const KernelTable table, BuildHostKernelTable(options.model.kernels));
   ASSIGN_OR_RETURN(const std::vector<Subject> subjects, ChooseSubjects(options.model));
   ThreadPool pool = ThreadPool::OfThisMachine(options.model.threads);
   ScratchArena scratch(CpuDevice());

@@ -199,7 +199,7 @@ absl::Status RunCommand(const QuantizeOptions& options) {
   const std::chrono::duration<double> seconds = clock.Now() - begin;
   const Checkpoint& checkpoint = packed->checkpoint();
   Report report = {.packing = options.model.weights,
-                   .origin = packed->weights().packed()->origin(),
+                   .origin = *packed->weights().packed_origin(),
                    .path = {},
                    .native_bytes = checkpoint.total_bytes(),
                    .bytes = Weights::SizeBytes(checkpoint, options.model.weights),

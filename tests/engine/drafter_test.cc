@@ -5,6 +5,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "tests/support/emulated_table.h"
 #include "tests/support/test_steps.h"
 
 namespace hadal {
@@ -19,7 +20,9 @@ constexpr TokenId kBadToken = 5;  // whose embedding is NaN where it is poisoned
 // to transformers' numbers by golden_test.cc.
 class Oracle {
  public:
-  explicit Oracle(const Golden& golden) : runner_(golden, "auto", MlaForm::kAbsorbed) {}
+  Oracle(const Golden& golden, const KernelTable& kernels)
+      : runner_(
+            {.golden = golden, .kernels = kernels, .form = MlaForm::kAbsorbed, .num_threads = 3}) {}
 
   // Greedy guesses at what follows `tokens`, of which the last was sampled just now.
   std::vector<TokenId> Drafts(const std::vector<TokenId>& tokens, int64_t count) {
@@ -27,7 +30,7 @@ class Oracle {
                                   .mtp = MtpCache::kIncluded,
                                   .dtype = DType::kBf16,
                                   .num_blocks = kMaxTokens / kBlockSize,
-                                  .device = CpuDevice()});
+                                  .device = *runner_.model().kernels().device});
     CHECK(cache.ok());
     const int64_t num_rows = std::ssize(tokens) - 1;
     std::vector<float> hidden(static_cast<size_t>(num_rows * config().hidden_size));
@@ -83,9 +86,9 @@ class Oracle {
 
 class DrafterTest : public testing::Test {
  protected:
-  ExecutorFixture MakeExecutor() {
+  ExecutorFixture MakeExecutor(const KernelTable& kernels = BestKernels()) {
     return ExecutorFixture({.golden = golden_,
-                            .kernels = BestKernels(),
+                            .kernels = kernels,
                             .num_threads = 2,
                             .cache_dtype = DType::kBf16,
                             .num_blocks = 12,
@@ -155,7 +158,7 @@ class DrafterTest : public testing::Test {
 
   Golden golden_ = Golden::Load("v3-bf16");
   const std::vector<TokenId> ids_ = golden_.Ids("input_ids");
-  Oracle oracle_{golden_};
+  Oracle oracle_{golden_, BestKernels()};
   StepOutput output_;
 };
 
@@ -169,6 +172,18 @@ TEST_F(DrafterTest, GuessesBehindAPromptInChunks) {
     tokens.push_back(output_.samples.front().token);
     EXPECT_THAT(Drafted(), ElementsAreArray(oracle_.Drafts(tokens, 8))) << chunk_tokens;
   }
+}
+
+// The GPU's memory is out of the host's reach.
+TEST_F(DrafterTest, GuessesOnAnEmulatedGpu) {
+  const KernelTable kernels = test::EmulatedCudaTable();
+  const std::vector<TokenId> prompt(ids_.begin(), ids_.begin() + 20);
+  ExecutorFixture executor = MakeExecutor(kernels);
+  TestSequence sequence = MakeSequence(prompt, {7, 2});
+  RunPrompt(executor, sequence, 11, 4);
+  std::vector<TokenId> tokens = prompt;
+  tokens.push_back(output_.samples.front().token);
+  EXPECT_THAT(Drafted(), ElementsAreArray(Oracle(golden_, kernels).Drafts(tokens, 4)));
 }
 
 // Two drafts come true, the third does not: what follows is guessed from the true tokens alone,

@@ -8,6 +8,7 @@
 #include <gtest/gtest.h>
 
 #include "kernels/kernel_registry.h"
+#include "tests/support/emulated_table.h"
 #include "tests/support/test_steps.h"
 
 namespace hadal {
@@ -23,34 +24,45 @@ struct Fault {
   int64_t period = std::numeric_limits<int64_t>::max();
 };
 
-void Spoil(const EmbeddingArgs& args) {
-  args.y(kBadRow, 0) = kNan;
+template <typename T>
+T Get(const Device& device, const T& place) {
+  T value;
+  device.copy(&value, &place, sizeof(value));
+  return value;
 }
-void Spoil(const RmsNormArgs& args) {
-  args.y(kBadRow, 1) = kNan;
+template <typename T>
+void Put(const Device& device, T value, T& place) {
+  device.copy(&place, &value, sizeof(value));
 }
-void Spoil(const LinearArgs& args) {
-  args.y(kBadRow, 2) = std::numeric_limits<float>::infinity();
+
+void Spoil(const EmbeddingArgs& args, const Device& device) {
+  Put(device, kNan, args.y(kBadRow, 0));
 }
-void Spoil(const MlpArgs& args) {
-  args.y(kBadRow, 0) = kNan;
+void Spoil(const RmsNormArgs& args, const Device& device) {
+  Put(device, kNan, args.y(kBadRow, 1));
 }
-void Spoil(const MlaProjectArgs& args) {  // the cache alone
-  const int64_t row = args.slots(kBadRow) * args.cache.row_width;
+void Spoil(const LinearArgs& args, const Device& device) {
+  Put(device, std::numeric_limits<float>::infinity(), args.y(kBadRow, 2));
+}
+void Spoil(const MlpArgs& args, const Device& device) {
+  Put(device, kNan, args.y(kBadRow, 0));
+}
+void Spoil(const MlaProjectArgs& args, const Device& device) {  // the cache alone
+  const int64_t row = Get(device, args.slots(kBadRow)) * args.cache.row_width;
   if (args.cache.dtype == DType::kF32) {
-    static_cast<float*>(args.cache.rows)[row] = kNan;
+    Put(device, kNan, static_cast<float*>(args.cache.rows)[row]);
   } else {
-    static_cast<bf16*>(args.cache.rows)[row] = ToBf16(kNan);
+    Put(device, ToBf16(kNan), static_cast<bf16*>(args.cache.rows)[row]);
   }
 }
-void Spoil(const MlaAttentionArgs& args) {
-  args.out(kBadRow, 1, 1) = -std::numeric_limits<float>::infinity();
+void Spoil(const MlaAttentionArgs& args, const Device& device) {
+  Put(device, -std::numeric_limits<float>::infinity(), args.out(kBadRow, 1, 1));
 }
-void Spoil(const MoeRouteArgs& args) {
-  args.weights(kBadRow, 0) = kNan;
+void Spoil(const MoeRouteArgs& args, const Device& device) {
+  Put(device, kNan, args.weights(kBadRow, 0));
 }
-void Spoil(const MoeExpertsArgs& args) {
-  args.y(kBadRow, 3) = kNan;
+void Spoil(const MoeExpertsArgs& args, const Device& device) {
+  Put(device, kNan, args.y(kBadRow, 3));
 }
 
 // The op with these arguments, going wrong where `fault` says.
@@ -58,12 +70,13 @@ template <typename Args>
 struct Faulty {
   inline static Kernel<Args> real = {};
   inline static Fault fault = {};
+  inline static const Device* device = nullptr;
   inline static int64_t num_calls = 0;
 
   static void Call(const Args& args, ExecutionContext& context) {
     real.function(args, context);
     if (num_calls++ % fault.period == fault.call) {
-      Spoil(args);
+      Spoil(args, *device);
     }
   }
 };
@@ -74,6 +87,7 @@ KernelTable MakeFaulty(KernelTable table, std::string_view op, const Fault& faul
       [&]<typename Args>(std::string_view name, Kernel<Args>& entry) {
         Faulty<Args>::real = entry;
         Faulty<Args>::fault = name == op ? fault : Fault{};
+        Faulty<Args>::device = table.device;
         Faulty<Args>::num_calls = 0;
         entry.function = &Faulty<Args>::Call;
       },
@@ -154,6 +168,9 @@ class KernelGuardTest : public testing::TestWithParam<std::string> {
     EXPECT_EQ(ops.size(), OpNames().size());
   }
 
+  // The best of this machine, and one on another device than the host's.
+  static std::vector<KernelTable> Tables() { return {BestKernels(), test::EmulatedCudaTable()}; }
+
   // Calls of an op in a step that is not run again.
   int64_t CallsPerStep(const std::string& op, const KernelTable& table) {
     const KernelTable counting = MakeFaulty(table, "", {});
@@ -188,40 +205,49 @@ TEST_P(KernelGuardTest, TheOpAtFaultIsBlamedAndNoBitChanges) {
 
 // On a faster table the row at fault is rounded otherwise, and no other.
 TEST_P(KernelGuardTest, OtherSequencesKeepTheirBits) {
-  const KernelTable table = BestKernels();
-  ExecutorFixture clean = MakeExecutor(table);
-  const std::vector<StepOutput> expected = Run(clean, MakeSequences(), 2);
-  const int64_t num_calls = CallsPerStep(GetParam(), table);
-  ExecutorFixture faulty =
-      MakeExecutor(MakeFaulty(table, GetParam(), {.call = num_calls - 1, .period = num_calls}));
-  const std::vector<StepOutput> outputs = Run(faulty, MakeSequences(), 2);
-  for (size_t i = 0; i < outputs.size(); ++i) {
-    EXPECT_EQ(outputs[i].health, std::vector<RowHealth>(4, RowHealth::kFinite));
-    for (size_t s = 0; s < 4; ++s) {
-      EXPECT_TRUE(IsSame(outputs[i].samples[s], expected[i].samples[s]) || s == kBadRow);
+  for (const KernelTable& table : Tables()) {
+    ExecutorFixture clean = MakeExecutor(table);
+    const std::vector<StepOutput> expected = Run(clean, MakeSequences(), 2);
+    const int64_t num_calls = CallsPerStep(GetParam(), table);
+    ExecutorFixture faulty =
+        MakeExecutor(MakeFaulty(table, GetParam(), {.call = num_calls - 1, .period = num_calls}));
+    const std::vector<StepOutput> outputs = Run(faulty, MakeSequences(), 2);
+    for (size_t i = 0; i < outputs.size(); ++i) {
+      EXPECT_EQ(outputs[i].health, std::vector<RowHealth>(4, RowHealth::kFinite));
+      for (size_t s = 0; s < 4; ++s) {
+        EXPECT_TRUE(IsSame(outputs[i].samples[s], expected[i].samples[s]) || s == kBadRow);
+      }
+      EXPECT_NEAR(outputs[i].samples[kBadRow].logprob, expected[i].samples[kBadRow].logprob, 1e-3);
     }
-    EXPECT_NEAR(outputs[i].samples[kBadRow].logprob, expected[i].samples[kBadRow].logprob, 1e-3);
+    ExpectOnlyFaultsOf(GetParam(), 2, faulty.executor());
   }
-  ExpectOnlyFaultsOf(GetParam(), 2, faulty.executor());
 }
 
 TEST_P(KernelGuardTest, AnOpThatKeepsFailingIsDemoted) {
-  const KernelTable table = BestKernels();
-  const int64_t num_calls = CallsPerStep(GetParam(), table);
-  const KernelTable broken = MakeFaulty(table, GetParam(), {.call = 0, .period = num_calls});
-  ExecutorFixture fixture = MakeExecutor(broken);
-  std::vector<TestSequence> sequences = MakeSequences();
-  StepOutput output;
-  for (int64_t step = 1; step <= 6; ++step) {
-    const int64_t calls_before = NumCallsOf(GetParam(), broken);
-    fixture.Run(MakeStep(sequences, {1, 1, 1, 1}), output);
-    const bool was_demoted = step > KernelGuard::kMaxFaults;
-    EXPECT_EQ(NumCallsOf(GetParam(), broken) - calls_before, was_demoted ? 0 : 2 * num_calls);
-    EXPECT_EQ(output.health, std::vector<RowHealth>(4, RowHealth::kFinite));
-    ExpectOnlyFaultsOf(GetParam(), std::min(step, KernelGuard::kMaxFaults), fixture.executor());
-  }
-  for (const KernelHealth& health : fixture.executor().kernel_health()) {
-    EXPECT_EQ(health.implementation == "reference", health.op == GetParam()) << health.op;
+  for (const KernelTable& table : Tables()) {
+    const int64_t num_steps = KernelGuard::kMaxFaults + 2;
+    ExecutorFixture clean = MakeExecutor(table);
+    const std::vector<StepOutput> expected = Run(clean, MakeSequences(), num_steps);
+    const int64_t num_calls = CallsPerStep(GetParam(), table);
+    const KernelTable broken = MakeFaulty(table, GetParam(), {.call = 0, .period = num_calls});
+    ExecutorFixture fixture = MakeExecutor(broken);
+    std::vector<TestSequence> sequences = MakeSequences();
+    StepOutput output;
+    for (int64_t step = 1; step <= num_steps; ++step) {
+      const int64_t calls_before = NumCallsOf(GetParam(), broken);
+      fixture.Run(MakeStep(sequences, {1, 1, 1, 1}), output);
+      const bool was_demoted = step > KernelGuard::kMaxFaults;
+      EXPECT_EQ(NumCallsOf(GetParam(), broken) - calls_before, was_demoted ? 0 : 2 * num_calls);
+      EXPECT_EQ(output.health, std::vector<RowHealth>(4, RowHealth::kFinite));
+      ExpectOnlyFaultsOf(GetParam(), std::min(step, KernelGuard::kMaxFaults), fixture.executor());
+      for (size_t s = 0; s < 4; ++s) {
+        const auto& samples = expected[static_cast<size_t>(step - 1)].samples;
+        EXPECT_NEAR(output.samples[s].logprob, samples[s].logprob, 1e-3);
+      }
+    }
+    for (const KernelHealth& health : fixture.executor().kernel_health()) {
+      EXPECT_EQ(health.implementation == "reference", health.op == GetParam()) << health.op;
+    }
   }
 }
 
@@ -304,10 +330,12 @@ TEST_F(KernelGuardTest, RowsOfABrokenSequenceAreZeroed) {
   fixture.Run(MakeStep(sequences, {3}), output);
   EXPECT_EQ(output.health[0], RowHealth::kNotFinite);
   const LatentCache& cache = *NoteCache(nullptr);
-  const auto* rows = static_cast<const float*>(cache.rows);
+  std::vector<float> row(static_cast<size_t>(cache.row_width));
   for (int64_t position = 0; position < 4; ++position) {
-    const float* row = rows + (sequences[0].blocks[0] * kBlockSize + position) * cache.row_width;
-    const bool is_zero = std::all_of(row, row + cache.row_width, [](float x) { return x == 0; });
+    kernels.device->copy(row.data(),
+                         RowOf(cache, sequences[0].blocks[0] * kBlockSize + position),
+                         row.size() * sizeof(float));
+    const bool is_zero = std::all_of(row.begin(), row.end(), [](float x) { return x == 0; });
     EXPECT_EQ(is_zero, position > 0) << "the row of an earlier step stays";
   }
 }

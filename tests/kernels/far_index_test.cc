@@ -16,6 +16,7 @@
 #include "kernels/self_test/moe_route.h"
 #include "kernels/self_test/rms_norm.h"
 #include "tests/support/compare.h"
+#include "tests/support/emulated_table.h"
 #include "tests/support/kernel_runner.h"
 
 namespace hadal {
@@ -169,8 +170,12 @@ std::vector<float> RandomValues(int64_t count) {
   return values;
 }
 
-// The reference as well, in every format: it is what others are held against.
+// The reference as well, in every format: it is what others are held against. Not the GPU: its
+// tables copy what lies between the elements too.
 std::vector<test::ParityCase> WithReference(std::vector<test::ParityCase> cases) {
+  std::erase_if(cases, [](const test::ParityCase& parity_case) {
+    return parity_case.back_end == "cuda" || parity_case.back_end == test::kEmulatedCudaName;
+  });
   const std::string back_end = cases.front().back_end;
   for (size_t i = 0; i < cases.size() && cases[i].back_end == back_end; ++i) {
     cases.push_back({.back_end = "reference", .weights = cases[i].weights});

@@ -116,6 +116,13 @@ std::vector<float> Golden::Floats(const std::string& tensor) const {
   return values;
 }
 
+std::optional<Weights> WeightsOn(const Device& device, const Golden& golden) {
+  if (device.is_host) {
+    return std::nullopt;
+  }
+  return ValueOrDie(golden.weights().CopyTo(device, [](int64_t /*done*/, int64_t /*total*/) {}));
+}
+
 ModelRunner::ModelRunner(const Golden& golden, const std::string& kernels, MlaForm form)
     : ModelRunner({.golden = golden,
                    .kernels = ValueOrDie(BuildKernelTable(kernels)),
@@ -125,8 +132,9 @@ ModelRunner::ModelRunner(const Golden& golden, const std::string& kernels, MlaFo
 ModelRunner::ModelRunner(const Args& args)
     : pool_(args.num_threads),
       kernels_(args.kernels),
+      device_weights_(WeightsOn(*kernels_.device, args.golden)),
       model_({.config = args.golden.config(),
-              .weights = args.golden.weights(),
+              .weights = device_weights_.has_value() ? *device_weights_ : args.golden.weights(),
               .kernels = kernels_,
               .mla_form = args.form}) {}
 

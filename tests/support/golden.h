@@ -2,6 +2,7 @@
 
 #include <cstddef>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -50,6 +51,9 @@ class Golden {
   std::vector<std::byte> poisoned_table_;  // of one of them
 };
 
+/// The golden's weights in the memory of `device`; nothing when that is the host, where they are.
+std::optional<Weights> WeightsOn(const Device& device, const Golden& golden);
+
 /// A thread pool, an arena and a model over one kernel table.
 class ModelRunner {
  public:
@@ -80,9 +84,11 @@ class ModelRunner {
 
  private:
   ThreadPool pool_;
-  ScratchArena scratch_{CpuDevice()};
-  ExecutionContext context_{pool_, scratch_};
   KernelTable kernels_;
+  std::optional<Weights> device_weights_;
+  ScratchArena scratch_{*kernels_.device};
+  ScratchArena host_scratch_{CpuDevice()};
+  ExecutionContext context_{pool_, scratch_, kernels_.device->is_host ? nullptr : &host_scratch_};
   Model model_;
 };
 

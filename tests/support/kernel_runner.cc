@@ -4,7 +4,6 @@
 #include <ostream>
 
 #include "kernels/cpu/tiles/tile_product.h"
-#include "kernels/cuda/table.h"
 #include "kernels/quantization/panels.h"
 #include "tests/support/emulated_table.h"
 
@@ -25,12 +24,7 @@ KernelTable TableOf(const std::string& back_end) {
   if (back_end == kEmulatedCudaName) {
     return EmulatedCudaStagedTable();
   }
-  if (back_end == "cuda") {
-    auto table = cuda::MakeStagedTable();
-    CHECK(table.ok());
-    return *table;
-  }
-  auto table = BuildKernelTable(back_end);
+  auto table = BuildHostKernelTable(back_end);
   CHECK(table.ok());
   return *table;
 }

@@ -40,15 +40,16 @@ StepInput MakeStep(std::vector<TestSequence>& sequences, const std::vector<int64
 ExecutorFixture::ExecutorFixture(const Args& args)
     : pool_(args.num_threads),
       kernels_(args.kernels),
+      device_weights_(WeightsOn(*kernels_.device, args.golden)),
       model_({.config = args.golden.config(),
-              .weights = args.golden.weights(),
+              .weights = device_weights_.has_value() ? *device_weights_ : args.golden.weights(),
               .kernels = kernels_,
               .mla_form = MlaForm::kAbsorbed}) {
   auto cache = KvCache::Create({.config = args.golden.config(),
                                 .mtp = args.can_draft ? MtpCache::kIncluded : MtpCache::kNone,
                                 .dtype = args.cache_dtype,
                                 .num_blocks = args.num_blocks,
-                                .device = CpuDevice()});
+                                .device = *kernels_.device});
   CHECK(cache.ok());
   auto executor = LocalExecutor::Create({.model = model_,
                                          .cache = *std::move(cache),

@@ -2,6 +2,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -47,6 +48,7 @@ class ExecutorFixture {
  private:
   ThreadPool pool_;
   KernelTable kernels_;
+  std::optional<Weights> device_weights_;
   Model model_;
   std::unique_ptr<LocalExecutor> executor_;
 };

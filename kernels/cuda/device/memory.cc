@@ -31,6 +31,13 @@ void CopyGpu(void* to, const void* from, size_t size_bytes) {
   CheckCuda(cudaStreamSynchronize(Stream()), "copy, or a kernel before it");
 }
 
+int64_t AvailableGpuBytes() {
+  size_t free_bytes = 0;
+  size_t total_bytes = 0;
+  CheckCuda(cudaMemGetInfo(&free_bytes, &total_bytes), "cudaMemGetInfo");
+  return static_cast<int64_t>(free_bytes);
+}
+
 }  // namespace
 
 const Device& GpuDevice() {
@@ -38,7 +45,8 @@ const Device& GpuDevice() {
                                   .allocate = &AllocateGpu,
                                   .free = &FreeGpu,
                                   .copy = &CopyGpu,
-                                  .is_host = false};
+                                  .is_host = false,
+                                  .available_bytes = &AvailableGpuBytes};
   return kGpu;
 }
 

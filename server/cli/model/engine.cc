@@ -6,7 +6,6 @@
 
 #include "base/check.h"
 #include "base/log.h"
-#include "engine/checkpoint/model_summary.h"
 #include "engine/model/cache_budget.h"
 #include "engine/model/kv_cache.h"
 #include "kernels/kernel_registry.h"
@@ -51,7 +50,7 @@ absl::StatusOr<int64_t> ChooseNumBlocks(const ServerConfig& config,
   if (config.model.cache_memory != "auto") {
     ASSIGN_OR_RETURN(memory, ParseCacheMemory(config.model.cache_memory));
   }
-  ASSIGN_OR_RETURN(const int64_t available_bytes, ReadAvailableMemory("/proc/meminfo"));
+  ASSIGN_OR_RETURN(const int64_t available_bytes, AvailableBytes(loaded.device()));
   return NumCacheBlocks({.config = loaded.config(),
                          .mtp = mtp,
                          .dtype = cache_dtype,
@@ -91,7 +90,12 @@ absl::StatusOr<Engine> LoadEngine(const ServerConfig& config,
                                     .mtp = mtp,
                                     .dtype = engine.cache_dtype,
                                     .num_blocks = num_blocks,
-                                    .device = CpuDevice()}));
+                                    .device = engine.model->device()}));
+  Log(LogLevel::kInfo,
+      absl::StrFormat("cache: %d blocks, %d bytes on device %s",
+                      num_blocks,
+                      cache.size_bytes(),
+                      engine.model->device().name));
   ASSIGN_OR_RETURN(engine.executor,
                    LocalExecutor::Create({.model = engine.model->model(),
                                           .cache = std::move(cache),

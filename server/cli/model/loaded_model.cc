@@ -47,12 +47,18 @@ std::string PackedFolder(const Checkpoint& checkpoint, WeightPacking packing) {
 
 }  // namespace
 
-LoadedModel::LoadedModel(const ModelOptions& options, Checkpoint checkpoint)
+LoadedModel::LoadedModel(const ModelOptions& options,
+                         Checkpoint checkpoint,
+                         const KernelTable& kernels)
     : checkpoint_(std::move(checkpoint)),
       cache_dtype_(options.cache_dtype),
       pool_(ThreadPool::OfThisMachine(options.threads)),
-      scratch_(CpuDevice()),
-      context_{pool_, scratch_} {}
+      kernels_(kernels),
+      scratch_(*kernels.device),
+      host_scratch_(CpuDevice()),
+      context_{.pool = pool_,
+               .scratch = scratch_,
+               .host_scratch = kernels.device->is_host ? nullptr : &host_scratch_} {}
 
 absl::StatusOr<std::unique_ptr<LoadedModel>> LoadedModel::Load(const ModelOptions& options,
                                                                const KernelTable& kernels) {
@@ -79,8 +85,7 @@ absl::StatusOr<std::unique_ptr<LoadedModel>> LoadedModel::Load(const ModelOption
   SetLogLevel(options.log_level);
   const SteadyClock clock;
   const TimePoint start = clock.Now();
-  std::unique_ptr<LoadedModel> loaded(new LoadedModel(options, std::move(checkpoint)));
-  loaded->kernels_ = kernels;
+  std::unique_ptr<LoadedModel> loaded(new LoadedModel(options, std::move(checkpoint), kernels));
   const int64_t weight_bytes = Weights::SizeBytes(loaded->checkpoint_, options.weights);
   ASSIGN_OR_RETURN(loaded->weights_,
                    CheckpointFault(Weights::Load(
@@ -89,17 +94,19 @@ absl::StatusOr<std::unique_ptr<LoadedModel>> LoadedModel::Load(const ModelOption
                         .packed_folder = PackedFolder(loaded->checkpoint_, options.weights),
                         .read_ahead = ChooseReadAhead(weight_bytes),
                         .pool = loaded->pool_,
-                        .progress = progress})));
+                        .progress = progress,
+                        .device = loaded->device()})));
   loaded->model_.emplace(Model::Args{.config = loaded->config(),
                                      .weights = *loaded->weights_,
                                      .kernels = loaded->kernels_,
                                      .mla_form = MlaForm::kAbsorbed});
   const std::chrono::duration<double> seconds = clock.Now() - start;
   Log(LogLevel::kInfo,
-      absl::StrFormat("loaded %s: %d bytes, weights %s, in %.2f s, %d threads",
+      absl::StrFormat("loaded %s: %d bytes, weights %s, on device %s, in %.2f s, %d threads",
                       loaded->checkpoint_.dir(),
                       weight_bytes,
                       NameOf(options.weights),
+                      loaded->device().name,
                       seconds.count(),
                       loaded->pool_.num_threads()));
   Log(LogLevel::kInfo, "kernels: " + Describe(kernels));

@@ -43,6 +43,8 @@ class LoadedModel {
   [[nodiscard]] const Checkpoint& checkpoint() const { return checkpoint_; }
   [[nodiscard]] const Weights& weights() const { return *weights_; }
   [[nodiscard]] const Model& model() const { return *model_; }
+  /// Where the weights lie, and the cache must.
+  [[nodiscard]] const Device& device() const { return *kernels_.device; }
   [[nodiscard]] ExecutionContext& context() { return context_; }
   [[nodiscard]] ThreadPool& pool() { return pool_; }
 
@@ -50,14 +52,15 @@ class LoadedModel {
   absl::StatusOr<SequenceRunner> NewSequenceRunner(int64_t max_tokens);
 
  private:
-  LoadedModel(const ModelOptions& options, Checkpoint checkpoint);
+  LoadedModel(const ModelOptions& options, Checkpoint checkpoint, const KernelTable& kernels);
 
   Checkpoint checkpoint_;
   DType cache_dtype_;
   ThreadPool pool_;
-  ScratchArena scratch_;
-  ExecutionContext context_;
   KernelTable kernels_;
+  ScratchArena scratch_;
+  ScratchArena host_scratch_;  // of kernels that take another device's memory
+  ExecutionContext context_;
   std::optional<Weights> weights_;
   std::optional<Model> model_;
 };

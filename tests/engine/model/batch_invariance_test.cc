@@ -27,6 +27,9 @@ KernelTable Table(const std::string& back_end) {
   if (back_end == test::kEmulatedTilesName) {
     return test::EmulatedTilesTable();
   }
+  if (back_end == test::kEmulatedCudaName) {
+    return test::EmulatedCudaTable();
+  }
   const absl::StatusOr<KernelTable> table = BuildKernelTable(back_end);
   CHECK(table.ok());
   return *table;
@@ -75,13 +78,17 @@ TEST_P(BatchInvarianceTest, StepsOfAnySizeOnAnyNumberOfThreads) {
 TEST_P(BatchInvarianceTest, EveryBackEndAndFormat) {
   std::vector<std::string> back_ends = AvailableBackEnds();
   back_ends.emplace_back(test::kEmulatedTilesName);
+  back_ends.emplace_back(test::kEmulatedCudaName);
   for (const WeightPacking packing :
        {WeightPacking::kNative, WeightPacking::kInt8, WeightPacking::kInt4}) {
     const Golden golden = Golden::LoadPacked(GetParam(), packing);
     for (const std::string& back_end : back_ends) {
-      // The reference takes every number of tokens one by one; a few show it.
       Tokens tokens = prompt_;
-      tokens.resize(back_end == "reference" ? 20 : tokens.size());
+      if (back_end == "reference") {
+        tokens.resize(20);  // it takes every number of tokens one by one; a few show it
+      } else if (back_end == test::kEmulatedCudaName) {
+        tokens.resize(7);  // it is slow
+      }
       ModelRunner runner = Runner(golden, back_end, 3);
       const std::vector<float> expected = runner.Logits(tokens, 1, DType::kBf16);
       for (const int64_t chunk_tokens : {5, 1000}) {
@@ -105,7 +112,7 @@ class Batches {
                                   .mtp = MtpCache::kNone,
                                   .dtype = dtype,
                                   .num_blocks = num_blocks,
-                                  .device = CpuDevice()});
+                                  .device = *runner.model().kernels().device});
     CHECK(cache.ok());
     cache_.emplace(*std::move(cache));
     for (int32_t block = 0; block < num_blocks; ++block) {

@@ -57,6 +57,16 @@ TEST_P(GoldenTest, LogitsOnEmulatedTiles) {
   EXPECT_LT(RmsDifference(runner.Logits(prompt_, 1000, DType::kBf16), vectors), kTolerance);
 }
 
+// All that the CUDA back end does, on machines without a GPU too: memory of the emulated one is out
+// of the host's reach.
+TEST_P(GoldenTest, LogitsOnAnEmulatedGpu) {
+  ModelRunner runner({.golden = golden_,
+                      .kernels = test::EmulatedCudaTable(),
+                      .form = MlaForm::kAbsorbed,
+                      .num_threads = 1});
+  EXPECT_LT(MaxDifference(runner.Logits(prompt_, 40, DType::kF32), expected_), kTolerance);
+}
+
 TEST_P(GoldenTest, AbsorbedAndMaterialisedAttentionAgree) {
   for (const MlaForm form : {MlaForm::kAbsorbed, MlaForm::kMaterialised}) {
     ModelRunner runner(golden_, "auto", form);
@@ -136,27 +146,26 @@ TEST_P(GoldenTest, HiddenStatesAreNormed) {
 }
 
 // The module reads token i + 1 and the hidden state of position i, and predicts token i + 2.
-TEST_P(GoldenTest, MtpLogits) {
-  if (!golden_.Has("mtp_logits")) {
-    EXPECT_EQ(golden_.config().num_nextn_predict_layers, 0);
-    return;
-  }
-  ModelRunner runner(golden_, "auto", MlaForm::kAuto);
-  const ModelConfig& config = golden_.config();
-  const int64_t num_tokens = std::ssize(prompt_) - 1;
+std::vector<float> MtpLogits(const Golden& golden,
+                             const std::vector<TokenId>& prompt,
+                             const KernelTable& kernels) {
+  ModelRunner runner(
+      {.golden = golden, .kernels = kernels, .form = MlaForm::kAuto, .num_threads = 3});
+  const ModelConfig& config = golden.config();
+  const int64_t num_tokens = std::ssize(prompt) - 1;
   auto cache = KvCache::Create({.config = config,
                                 .mtp = MtpCache::kIncluded,
                                 .dtype = DType::kF32,
                                 .num_blocks = 2,
-                                .device = CpuDevice()});
-  ASSERT_TRUE(cache.ok());
-  std::vector<float> hidden = golden_.Floats("hidden");
+                                .device = *runner.model().kernels().device});
+  CHECK(cache.ok());
+  std::vector<float> hidden = golden.Floats("hidden");
   std::vector<float> logits(static_cast<size_t>(num_tokens * config.vocab_size));
   for (int64_t begin = 0; begin < num_tokens; begin += 60) {  // in two steps, through the cache
     const int64_t count = std::min<int64_t>(60, num_tokens - begin);
     ForwardBatch batch;
     for (int64_t i = begin; i < begin + count; ++i) {
-      batch.token_ids.push_back(prompt_[static_cast<size_t>(i + 1)]);
+      batch.token_ids.push_back(prompt[static_cast<size_t>(i + 1)]);
       batch.positions.push_back(static_cast<int32_t>(i));
       batch.slots.push_back(i);
     }
@@ -171,7 +180,19 @@ TEST_P(GoldenTest, MtpLogits) {
         runner.context(),
         MakeView(logits.data() + begin * config.vocab_size, count, config.vocab_size));
   }
-  EXPECT_LT(MaxDifference(logits, golden_.Floats("mtp_logits")), kTolerance);
+  return logits;
+}
+
+TEST_P(GoldenTest, MtpLogits) {
+  if (!golden_.Has("mtp_logits")) {
+    EXPECT_EQ(golden_.config().num_nextn_predict_layers, 0);
+    return;
+  }
+  for (const KernelTable& kernels : {*BuildKernelTable("auto"), test::EmulatedCudaTable()}) {
+    EXPECT_LT(MaxDifference(MtpLogits(golden_, prompt_, kernels), golden_.Floats("mtp_logits")),
+              kTolerance)
+        << kernels.linear.implementation;
+  }
 }
 
 // Sequences of one batch, with shuffled blocks and unequal lengths, get what each gets alone.
@@ -182,7 +203,7 @@ TEST_P(GoldenTest, ABatchOfSequencesEqualsEachAlone) {
                                 .mtp = MtpCache::kIncluded,
                                 .dtype = DType::kF32,
                                 .num_blocks = 5,
-                                .device = CpuDevice()});
+                                .device = *runner.model().kernels().device});
   ASSERT_TRUE(cache.ok());
   const std::vector<std::vector<int32_t>> tables = {{3, 1}, {4, 0}};
   const std::vector<int64_t> lengths = {96, 70};

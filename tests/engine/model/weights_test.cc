@@ -56,6 +56,52 @@ TEST(WeightsTest, ProgressRisesToTheWhole) {
   EXPECT_EQ(last, checkpoint->total_bytes());
 }
 
+// Memory of the host that is called another device.
+Device MakeDevice(int64_t (*available_bytes)()) {
+  Device device = CpuDevice();
+  device.is_host = false;
+  device.available_bytes = available_bytes;
+  return device;
+}
+
+TEST(WeightsTest, OnADeviceExpertsLieAtEqualDistances) {
+  const auto checkpoint = Open(MakeTestCheckpoint(TinyConfig()));
+  ASSERT_TRUE(checkpoint.ok());
+  const auto host = Load(*checkpoint, Ignore);
+  ASSERT_TRUE(host.ok());
+  const Device device = MakeDevice([] { return int64_t{1} << 30; });
+  int64_t last = 0;
+  const auto weights = host->CopyTo(device, [&](int64_t done, int64_t total) {
+    EXPECT_LE(done, total);
+    EXPECT_GT(done, last);
+    last = done;
+  });
+  ASSERT_TRUE(weights.ok()) << weights.status();
+  const auto& moe = std::get<MoeWeights>(weights->layers[1].mlp);
+  const auto& expected = std::get<MoeWeights>(host->layers[1].mlp);
+  ASSERT_GT(moe.experts.size(), 2U);
+  const auto place = [&](size_t i) {
+    return static_cast<const std::byte*>(moe.experts[i].up_proj.payload);
+  };
+  for (size_t i = 0; i < moe.experts.size(); ++i) {
+    const WeightMatrix& matrix = moe.experts[i].up_proj;
+    EXPECT_EQ(place(i) - place(0), static_cast<int64_t>(i) * (place(1) - place(0)));
+    EXPECT_NE(matrix.payload, expected.experts[i].up_proj.payload);
+    EXPECT_EQ(WeightAt(matrix, 1, 1), WeightAt(expected.experts[i].up_proj, 1, 1));
+  }
+}
+
+TEST(WeightsTest, ADeviceWithoutRoomIsResourceExhausted) {
+  const auto checkpoint = Open(MakeTestCheckpoint(TinyConfig()));
+  ASSERT_TRUE(checkpoint.ok());
+  const auto host = Load(*checkpoint, Ignore);
+  ASSERT_TRUE(host.ok());
+  const Device device = MakeDevice([] { return int64_t{1000}; });
+  const absl::Status status = host->CopyTo(device, Ignore).status();
+  EXPECT_EQ(status.code(), absl::StatusCode::kResourceExhausted);
+  EXPECT_NE(MessageOf(status).find("1000 bytes that device cpu has left"), std::string::npos);
+}
+
 TEST(WeightsTest, TiedEmbeddingsServeAsHead) {
   boost::json::object config = TinyConfig();
   config["tie_word_embeddings"] = true;
@@ -66,6 +112,10 @@ TEST(WeightsTest, TiedEmbeddingsServeAsHead) {
   const auto weights = Load(*checkpoint, Ignore);
   ASSERT_TRUE(weights.ok());
   EXPECT_EQ(weights->lm_head.payload, weights->embed_tokens.payload);
+  const auto copy = weights->CopyTo(MakeDevice(nullptr), Ignore);
+  ASSERT_TRUE(copy.ok());
+  EXPECT_NE(copy->lm_head.payload, weights->lm_head.payload);
+  EXPECT_EQ(copy->lm_head.payload, copy->embed_tokens.payload);
 }
 
 // Files may put tensors anywhere: those whose elements are not aligned are copied.
