@@ -14,12 +14,15 @@ namespace {
 constexpr int kThreads = 128;
 constexpr int64_t kMaxScratchBytes = int64_t{256} << 20U;
 
-// A block for each token and head: joins its parts in their order.
+// A thread for each element of [num_tokens, num_heads, kv_lora_rank]: joins parts in their order.
 __global__ void __launch_bounds__(kThreads) JoinParts(Attention attention, float* latents) {
-  const int64_t token = blockIdx.x;
   const int64_t rank = attention.cache.kv_lora_rank;
-  const int64_t row = token * gridDim.y + blockIdx.y;
-  const int64_t num_parts = attention.positions[token] / kPartPositions + 1;
+  const int64_t index = int64_t{blockIdx.x} * kThreads + threadIdx.x;
+  const int64_t row = index / rank;
+  if (row >= attention.num_tokens * attention.num_heads) {
+    return;
+  }
+  const int64_t num_parts = attention.positions[row / attention.num_heads] / kPartPositions + 1;
   const float* highest = attention.highest + row * attention.num_parts;
   const float* sums = attention.sums + row * attention.num_parts;
   float top = -INFINITY;
@@ -27,17 +30,13 @@ __global__ void __launch_bounds__(kThreads) JoinParts(Attention attention, float
     top = fmaxf(top, highest[part]);
   }
   float sum = 0;
+  float latent = 0;
   for (int64_t part = 0; part < num_parts; ++part) {
-    sum += sums[part] * expf(highest[part] - top);
+    const float factor = expf(highest[part] - top);
+    sum += sums[part] * factor;
+    latent += attention.latents[(row * attention.num_parts + part) * rank + index % rank] * factor;
   }
-  for (int64_t j = threadIdx.x; j < rank; j += kThreads) {
-    float latent = 0;
-    for (int64_t part = 0; part < num_parts; ++part) {
-      latent += attention.latents[(row * attention.num_parts + part) * rank + j] *
-                expf(highest[part] - top);
-    }
-    latents[row * rank + j] = latent / sum;
-  }
+  latents[index] = latent / sum;
 }
 
 // q_nope as products with kv_b_proj take it: [num_tokens * num_heads, nope_dim], or as given.
@@ -102,8 +101,8 @@ void AttendTokens(const MlaAttentionArgs& args,
   (TakesTiles(attention) ? AttendTiles : AttendSimply)(attention);
   const auto latents =
       MakeView(scratch.Allocate<float>(num_rows * rank), num_tokens, num_heads, rank);
-  const dim3 rows(static_cast<unsigned>(num_tokens), static_cast<unsigned>(num_heads));
-  Launch("join_parts", JoinParts, {.grid = rows, .threads = kThreads}, attention, latents.data);
+  const dim3 blocks(static_cast<unsigned>((num_rows * rank + kThreads - 1) / kThreads));
+  Launch("join_parts", JoinParts, {.grid = blocks, .threads = kThreads}, attention, latents.data);
   if (args.kv_b_proj.is_quantized()) {
     const auto flat = MakeView(latents.data, num_rows, rank);
     RoundThroughInt8(flat, flat);

@@ -11,7 +11,7 @@
 namespace hadal::cuda {
 namespace {
 
-constexpr int kThreads = 128;
+constexpr int kThreads = 64;
 constexpr int kWarps = kThreads / kWarpSize;
 
 // U_h [i, j] and V_h [i, j] of kernels/mla_attention.h.
@@ -46,33 +46,45 @@ Rows<T> RowsOf(const TensorView<T, 3>& view) {
   return {view.data, view.strides[0], view.strides[1]};
 }
 
-// A block for each token and head.
-__global__ void __launch_bounds__(kThreads)
-    AbsorbQueries(KvUp up, Rows<const float> q_nope, Rows<float> absorbed) {
-  const float* q = q_nope.At(blockIdx.x, blockIdx.y);
-  float* out = absorbed.At(blockIdx.x, blockIdx.y);
-  for (int64_t j = threadIdx.x; j < up.kv_lora_rank; j += kThreads) {
-    float sum = 0;
-    for (int64_t i = 0; i < up.nope_dim; ++i) {
-      sum += q[i] * KeyWeight(up, blockIdx.y, i, j);
-    }
-    out[j] = sum;
+// A thread for each element of [num_tokens, num_heads, kv_lora_rank].
+__global__ void __launch_bounds__(kThreads) AbsorbQueries(KvUp up,
+                                                          Rows<const float> q_nope,
+                                                          Rows<float> absorbed,
+                                                          int64_t num_heads,
+                                                          int64_t num_elements) {
+  const int64_t index = int64_t{blockIdx.x} * kThreads + threadIdx.x;
+  if (index >= num_elements) {
+    return;
   }
+  const int64_t j = index % up.kv_lora_rank;
+  const int64_t head = index / up.kv_lora_rank % num_heads;
+  const int64_t token = index / up.kv_lora_rank / num_heads;
+  const float* q = q_nope.At(token, head);
+  float sum = 0;
+  for (int64_t i = 0; i < up.nope_dim; ++i) {
+    sum += q[i] * KeyWeight(up, head, i, j);
+  }
+  absorbed.At(token, head)[j] = sum;
 }
 
-// A block for each token and head, a warp for each element by turns.
-__global__ void __launch_bounds__(kThreads)
-    ProjectValues(KvUp up, Rows<const float> all_latents, Rows<float> out) {
-  const float* latents = all_latents.At(blockIdx.x, blockIdx.y);
-  for (int64_t i = threadIdx.x / kWarpSize; i < up.v_head_dim; i += kWarps) {
-    float sum = 0;
-    for (int64_t j = threadIdx.x % kWarpSize; j < up.kv_lora_rank; j += kWarpSize) {
-      sum += latents[j] * ValueWeight(up, blockIdx.y, i, j);
-    }
-    sum = WarpSum(sum);
-    if (threadIdx.x % kWarpSize == 0) {
-      out.At(blockIdx.x, blockIdx.y)[i] = sum;
-    }
+// A warp for each element of [num_tokens, num_heads, v_head_dim].
+__global__ void __launch_bounds__(kThreads) ProjectValues(
+    KvUp up, Rows<const float> latents, Rows<float> out, int64_t num_heads, int64_t num_elements) {
+  const int64_t index = int64_t{blockIdx.x} * kWarps + threadIdx.x / kWarpSize;
+  if (index >= num_elements) {
+    return;
+  }
+  const int64_t i = index % up.v_head_dim;
+  const int64_t head = index / up.v_head_dim % num_heads;
+  const int64_t token = index / up.v_head_dim / num_heads;
+  const float* latent = latents.At(token, head);
+  float sum = 0;
+  for (int64_t j = threadIdx.x % kWarpSize; j < up.kv_lora_rank; j += kWarpSize) {
+    sum += latent[j] * ValueWeight(up, head, i, j);
+  }
+  sum = WarpSum(sum);
+  if (threadIdx.x % kWarpSize == 0) {
+    out.At(token, head)[i] = sum;
   }
 }
 
@@ -160,15 +172,16 @@ __global__ void __launch_bounds__(kThreads) AttendPart(Attention attention) {
   }
 }
 
-dim3 TokensAndHeads(int64_t num_tokens, int64_t num_heads) {
-  return {static_cast<unsigned>(num_tokens), static_cast<unsigned>(num_heads)};
+unsigned BlocksFor(int64_t count, int64_t of_a_block) {
+  return static_cast<unsigned>((count + of_a_block - 1) / of_a_block);
 }
 
 }  // namespace
 
 void AttendSimply(const Attention& attention) {
-  dim3 grid = TokensAndHeads(attention.num_tokens, attention.num_heads);
-  grid.z = static_cast<unsigned>(attention.num_parts);
+  const dim3 grid(static_cast<unsigned>(attention.num_tokens),
+                  static_cast<unsigned>(attention.num_heads),
+                  static_cast<unsigned>(attention.num_parts));
   Launch("attend_part",
          AttendPart,
          {.grid = grid,
@@ -182,10 +195,12 @@ void AbsorbSimply(const KvUp& up,
                   const TensorView<float, 3>& absorbed) {
   Launch("absorb_queries",
          AbsorbQueries,
-         {.grid = TokensAndHeads(q_nope.extent(0), q_nope.extent(1)), .threads = kThreads},
+         {.grid = BlocksFor(absorbed.num_elements(), kThreads), .threads = kThreads},
          up,
          RowsOf(q_nope),
-         RowsOf(absorbed));
+         RowsOf(absorbed),
+         absorbed.extent(1),
+         absorbed.num_elements());
 }
 
 void ProjectSimply(const KvUp& up,
@@ -193,10 +208,12 @@ void ProjectSimply(const KvUp& up,
                    const TensorView<float, 3>& out) {
   Launch("project_values",
          ProjectValues,
-         {.grid = TokensAndHeads(out.extent(0), out.extent(1)), .threads = kThreads},
+         {.grid = BlocksFor(out.num_elements(), kWarps), .threads = kThreads},
          up,
          RowsOf(latents),
-         RowsOf(out));
+         RowsOf(out),
+         out.extent(1),
+         out.num_elements());
 }
 
 }  // namespace hadal::cuda

@@ -2,6 +2,7 @@
 #include "kernels/cuda/attention/plan.h"
 #include "kernels/cuda/attention/query_tile.h"
 #include "kernels/cuda/attention/swizzle.h"
+#include "kernels/cuda/attention/tile_softmax.h"
 #include "kernels/cuda/device/launch.h"
 #include "kernels/cuda/device/ptx.h"
 #include "kernels/cuda/device/warp.h"
@@ -15,13 +16,8 @@
 namespace hadal::cuda {
 namespace {
 
-constexpr int kWarps = 8;
-constexpr int kThreads = kWarps * kWarpSize;
-constexpr int kTilePositions = 64;
-constexpr int kScoreWarps = kTilePositions / 16;  // over a tile's positions
 constexpr int64_t kMaxRank = 512;
-constexpr int kDimTiles = kMaxRank / 16 / kWarps;      // of latents, of a warp
-constexpr int kWeightBytes = kTilePositions * 2 + 16;  // a row of weights, padded for its banks
+constexpr int kDimTiles = kMaxRank / 16 / kTileWarps;  // of latents, of a warp
 
 // Where the parts of shared memory begin.
 struct SharedLayout {
@@ -44,19 +40,13 @@ __host__ __device__ constexpr SharedLayout LayoutOf(int row_width, int columns) 
   return layout;
 }
 
-template <int kColumns>
-struct Columns {
-  static constexpr int kTiles = kColumns / 8;
-  static constexpr int kScoreTiles = kTiles / (kWarps / kScoreWarps);  // of a warp
-};
-
 // Queries in two parts; zeros in rows that the tile has not.
 template <int kColumns>
 __device__ void LoadQueries(const Attention& attention, const QueryTile& tile, std::byte* queries) {
   const auto width = static_cast<int>(attention.cache.row_width);
   const auto rank = static_cast<int>(attention.cache.kv_lora_rank);
   for (int column = static_cast<int>(threadIdx.x) / kWarpSize; column < kColumns;
-       column += kWarps) {
+       column += kTileWarps) {
     const int64_t row = tile.first_row + column;
     const float* absorbed = attention.absorbed + row * rank;
     const float* q_pe = attention.q_pe + row / attention.num_heads * attention.q_token_stride +
@@ -84,7 +74,7 @@ __device__ void CopyTile(
   const auto row_bytes = static_cast<int>(attention.row_bytes);
   const auto block_size = static_cast<int>(attention.cache.block_size);
   const auto* cache = static_cast<const std::byte*>(attention.cache.rows);
-  for (int r = static_cast<int>(threadIdx.x) / kWarpSize; r < kTilePositions; r += kWarps) {
+  for (int r = static_cast<int>(threadIdx.x) / kWarpSize; r < kTilePositions; r += kTileWarps) {
     const auto position = static_cast<int>(begin) + r;
     const bool is_there = position < end;
     const int64_t slot =
@@ -104,7 +94,7 @@ __device__ void ClearNonFinite(std::byte* rows, int row_bytes, int rank) {
     pair = (pair & 0x7F800000U) == 0x7F800000U ? pair & 0xFFFFU : pair;
     return (pair & 0x7F80U) == 0x7F80U ? pair & 0xFFFF0000U : pair;
   };
-  for (int r = static_cast<int>(threadIdx.x) / kWarpSize; r < kTilePositions; r += kWarps) {
+  for (int r = static_cast<int>(threadIdx.x) / kWarpSize; r < kTilePositions; r += kTileWarps) {
     for (int chunk = static_cast<int>(threadIdx.x) % kWarpSize; chunk < rank / 8;
          chunk += kWarpSize) {
       auto* words = reinterpret_cast<uint4*>(SwizzledChunk(rows, row_bytes, r, chunk));
@@ -179,7 +169,7 @@ __device__ void MultiplyLatents(std::byte* rows,
     }
 #pragma unroll
     for (int d = 0; d < kDimTiles; ++d) {
-      const int dim_tile = warp + d * kWarps;
+      const int dim_tile = warp + d * kTileWarps;
       if (dim_tile * 16 < rank) {
         uint32_t fragment[4];
         LoadMatricesTransposed(
@@ -196,123 +186,6 @@ __device__ void MultiplyLatents(std::byte* rows,
   }
 }
 
-// Softmax of the columns that a warp has scores of, as tiles come: of column i / 2 * 8 + i % 2 of
-// the lane's, over positions of all warps.
-template <int kColumns>
-struct Softmax {
-  static constexpr int kCount = Columns<kColumns>::kScoreTiles * 2;
-
-  float top[kCount];          // of all positions so far, -inf before one is seen
-  float sum[kCount];          // of the lane's positions
-  int last_position[kCount];  // that the column sees, -1 where there is none
-
-  __device__ static int ColumnOf(int i) {
-    const int lane = static_cast<int>(threadIdx.x) % kWarpSize;
-    const int group = static_cast<int>(threadIdx.x) / (kWarpSize * kScoreWarps);
-    return (group * Columns<kColumns>::kScoreTiles + i / 2) * 8 + lane % 4 * 2 + i % 2;
-  }
-
-  __device__ void Begin(const Attention& attention, const QueryTile& tile) {
-    for (int i = 0; i < kCount; ++i) {
-      const int column = ColumnOf(i);
-      top[i] = -INFINITY;
-      sum[i] = 0;
-      last_position[i] = column < tile.num_rows
-                             ? attention.positions[(tile.first_row + column) / attention.num_heads]
-                             : -1;
-    }
-  }
-
-  // Scores as they count, and each column's highest of the warp to exchange[warp][column].
-  __device__ void Mask(float (&scores)[kCount / 2][4],
-                       int position,
-                       float scale,
-                       float* exchange) const {
-    const int warp = static_cast<int>(threadIdx.x) / kWarpSize % kScoreWarps;
-#pragma unroll
-    for (int i = 0; i < kCount; ++i) {
-      float highest = -INFINITY;
-#pragma unroll
-      for (int half = 0; half < 2; ++half) {
-        float& score = scores[i / 2][half * 2 + i % 2];
-        score = isfinite(score) ? score * scale : NAN;
-        score = position + half * 8 <= last_position[i] ? score : -INFINITY;
-        highest = fmaxf(highest, score);
-      }
-      for (int distance = 4; distance < kWarpSize; distance *= 2) {
-        highest = fmaxf(highest, __shfl_xor_sync(kAllLanes, highest, distance));
-      }
-      if (threadIdx.x % kWarpSize < 4) {
-        exchange[warp * kColumns + ColumnOf(i)] = highest;
-      }
-    }
-  }
-
-  // Weights for scores, in two parts [2][column][position], and what older sums are multiplied by.
-  __device__ void Weigh(const float (&scores)[kCount / 2][4],
-                        int row,
-                        const float* exchange,
-                        std::byte* weights,
-                        float* factors) {
-#pragma unroll
-    for (int i = 0; i < kCount; ++i) {
-      const int column = ColumnOf(i);
-      float highest = top[i];
-      for (int warp = 0; warp < kScoreWarps; ++warp) {
-        highest = fmaxf(highest, exchange[warp * kColumns + column]);
-      }
-      const float factor = highest == -INFINITY ? 1.0F : expf(top[i] - highest);
-      top[i] = highest;
-      factors[column] = factor;  // equal from all that write it
-      float weight[2];
-#pragma unroll
-      for (int half = 0; half < 2; ++half) {
-        const float score = scores[i / 2][half * 2 + i % 2];
-        weight[half] = score == -INFINITY ? 0.0F : expf(score - highest);
-      }
-      sum[i] = sum[i] * factor + weight[0] + weight[1];
-      const SplitPair split = Split(weight[0], weight[1]);
-      auto* high = reinterpret_cast<uint16_t*>(weights + column * kWeightBytes) + row;
-      auto* low = reinterpret_cast<uint16_t*>(weights + (kColumns + column) * kWeightBytes) + row;
-      high[0] = static_cast<uint16_t>(split.high & 0xFFFFU);
-      high[8] = static_cast<uint16_t>(split.high >> 16U);
-      low[0] = static_cast<uint16_t>(split.low & 0xFFFFU);
-      low[8] = static_cast<uint16_t>(split.low >> 16U);
-    }
-  }
-
-  // Sums over all positions, to attention.sums, and the highest scores.
-  __device__ void End(const Attention& attention,
-                      const QueryTile& tile,
-                      int64_t part,
-                      float* exchange) {
-    const int warp = static_cast<int>(threadIdx.x) / kWarpSize % kScoreWarps;
-    const bool is_first = threadIdx.x % kWarpSize < 4;
-#pragma unroll
-    for (int i = 0; i < kCount; ++i) {
-      for (int distance = 4; distance < kWarpSize; distance *= 2) {
-        sum[i] += __shfl_xor_sync(kAllLanes, sum[i], distance);
-      }
-      if (is_first) {
-        exchange[warp * kColumns + ColumnOf(i)] = sum[i];
-      }
-    }
-    __syncthreads();
-    for (int i = 0; i < kCount; ++i) {
-      const int column = ColumnOf(i);
-      if (is_first && warp == 0 && column < tile.num_rows) {
-        float whole = 0;
-        for (int w = 0; w < kScoreWarps; ++w) {
-          whole += exchange[w * kColumns + column];
-        }
-        const int64_t index = (tile.first_row + column) * attention.num_parts + part;
-        attention.sums[index] = whole;
-        attention.highest[index] = top[i];
-      }
-    }
-  }
-};
-
 template <int kColumns>
 __device__ void StoreLatents(const Attention& attention,
                              const QueryTile& tile,
@@ -328,7 +201,7 @@ __device__ void StoreLatents(const Attention& attention,
                  ((tile.first_row + column) * attention.num_parts + part) * rank + lane / 4;
 #pragma unroll
     for (int d = 0; d < kDimTiles; ++d) {
-      const int dim = (warp + d * kWarps) * 16;
+      const int dim = (warp + d * kTileWarps) * 16;
       if (dim < rank && column < tile.num_rows) {
         out[dim] = latents[d][i / 2][i % 2];
         out[dim + 8] = latents[d][i / 2][i % 2 + 2];
@@ -339,7 +212,7 @@ __device__ void StoreLatents(const Attention& attention,
 
 // A block for each query tile (x) and part (y).
 template <int kColumns>
-__global__ void __launch_bounds__(kThreads, 1) AttendTile(Attention attention) {
+__global__ void __launch_bounds__(kTileThreads, 1) AttendTile(Attention attention) {
   const QueryTile tile = FindQueryTile(attention, blockIdx.x, kColumns);
   if (tile.num_rows == 0) {
     return;
@@ -406,7 +279,7 @@ void LaunchTiles(const Attention& attention) {
       "attend_tile",
       AttendTile<kColumns>,
       {.grid = dim3(static_cast<unsigned>(num_tiles), static_cast<unsigned>(attention.num_parts)),
-       .threads = kThreads,
+       .threads = kTileThreads,
        .shared_bytes = static_cast<size_t>(layout.size_bytes)},
       attention);
 }
