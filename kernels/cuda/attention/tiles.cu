@@ -270,6 +270,9 @@ __global__ void __launch_bounds__(kTileThreads, 1) AttendTile(Attention attentio
   StoreLatents<kColumns>(attention, tile, part, latents);
 }
 
+// The widest tile fits in the shared memory that a block may have.
+static_assert(LayoutOf(kMaxRank + 64, 32).size_bytes <= 227 << 10);
+
 template <int kColumns>
 void LaunchTiles(const Attention& attention) {
   const int64_t num_tiles =

@@ -6,7 +6,8 @@
 #include <array>
 #include <cmath>
 #include <cstdint>
-#include <cuda_runtime.h>
+
+#include "tests/support/cuda_emulation/emulator.h"
 
 namespace hadal::cuda {
 
@@ -55,7 +56,7 @@ inline float BlockSum(float value, float* shared) {
   if (threadIdx.x % kWarpSize == 0) {
     shared[threadIdx.x / kWarpSize] = value;
   }
-  __syncthreads();
+  emulation::SyncThreads();
   float sum = 0;
   for (int warp = 0; warp < num_warps; ++warp) {
     sum += shared[warp];
