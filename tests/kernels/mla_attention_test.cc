@@ -34,6 +34,16 @@ std::vector<Shape> Shapes() {
   };
 }
 
+// Widths that tensor cores take, with cache rows in bf16.
+std::vector<Shape> TileShapes() {
+  return {
+      {3, 64, 64, 64, 64, 64, {{1, 1}, {63, 2}, {64, 1}, {65, 5}, {513, 2}}},
+      {16, 64, 64, 128, 64, 16, {{1100, 1}, {65, 3}}},
+      {1, 128, 64, 192, 64, 64, {{130, 33}, {0, 0}, {5, 5}}},
+      {20, 64, 64, 512, 128, 64, {{66, 2}, {1, 1}, {3, 0}}},
+  };
+}
+
 // Holds calls to what they may read and write.
 class Problem : public self_test::MlaAttentionProblem {
  public:
@@ -73,8 +83,11 @@ class Problem : public self_test::MlaAttentionProblem {
 
 class MlaAttentionParityTest : public test::ParityTest {
  protected:
-  // Those that the weights allow.
+  // Those that the weights allow. On GPUs all are one.
   [[nodiscard]] std::vector<MlaForm> Forms() const {
+    if (GetParam().back_end.starts_with("cuda")) {
+      return {MlaForm::kAbsorbed};
+    }
     if (IsQuantized(GetParam().weights.format)) {
       return {MlaForm::kAbsorbed, MlaForm::kAuto};
     }
@@ -124,9 +137,49 @@ TEST_P(MlaAttentionParityTest, AbsorbedBitsDoNotDependOnTheBatch) {
   }
 }
 
+TEST_P(MlaAttentionParityTest, TileShapesAloneAndTogether) {
+  for (const Shape& shape : TileShapes()) {
+    Problem problem(GetParam().weights, shape, DType::kBf16);
+    const std::vector<float> expected = problem.Run(reference_, *runners_[0], MlaForm::kAuto);
+    const std::vector<float> actual = problem.Run(table_, *runners_[1], MlaForm::kAbsorbed);
+    EXPECT_TRUE(test::IsClose(
+        actual, expected, self_test::AttentionTolerances(problem.Args(MlaForm::kAuto))));
+    int64_t t = 0;
+    for (int64_t s = 0; s < std::ssize(shape.sequences); ++s) {
+      const int64_t end = t + shape.sequences[static_cast<size_t>(s)].num_queries;
+      for (; t < end; ++t) {
+        EXPECT_TRUE(test::HasSameBits(problem.RunAlone(table_, *runners_[1], s, t),
+                                      problem.OfTokens(actual, t, t + 1)));
+      }
+    }
+  }
+}
+
 // Tokens [0, 2) are of sequence 0, [2, 7) of sequence 1 at positions 65 to 69, [7, 8) of
 // sequence 2.
 const Shape kThreeSequences = {3, 24, 16, 48, 20, 64, {{40, 2}, {70, 5}, {64, 1}}};
+
+const Shape kThreeSequencesInTiles = {3, 64, 64, 64, 64, 64, {{40, 2}, {70, 5}, {64, 1}}};
+
+// A NaN or an infinity in a row, at the first column of the latent, or in the roped key.
+TEST_P(MlaAttentionParityTest, ANonFiniteRowOfATileTouchesOnlyQueriesThatSeeIt) {
+  for (const float value :
+       {std::numeric_limits<float>::quiet_NaN(), std::numeric_limits<float>::infinity()}) {
+    for (const size_t column : {0, 63, 70}) {
+      Problem problem(GetParam().weights, kThreeSequencesInTiles, DType::kBf16);
+      const std::vector<float> clean = problem.Run(table_, *runners_[1], MlaForm::kAbsorbed);
+      problem.SetCacheElement(1, 67, column, value);
+      const std::vector<float> actual = problem.Run(table_, *runners_[1], MlaForm::kAbsorbed);
+      EXPECT_TRUE(test::HasSameBits(problem.OfTokens(actual, 0, 4), problem.OfTokens(clean, 0, 4)));
+      EXPECT_TRUE(test::HasSameBits(problem.OfTokens(actual, 7, 8), problem.OfTokens(clean, 7, 8)));
+      if (std::isnan(value)) {
+        for (const float element : problem.OfTokens(actual, 4, 7)) {
+          EXPECT_TRUE(std::isnan(element));
+        }
+      }
+    }
+  }
+}
 
 TEST_P(MlaAttentionParityTest, ANanRowTouchesOnlyQueriesThatSeeIt) {
   constexpr float kNan = std::numeric_limits<float>::quiet_NaN();

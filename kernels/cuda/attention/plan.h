@@ -1,0 +1,47 @@
+#pragma once
+
+// How attention is cut into blocks and launches: functions of numbers, for the host and the device.
+
+#include <algorithm>
+#include <cstdint>
+
+namespace hadal::cuda {
+
+/// Positions of one part of a context. The cuts are the same whatever else is in the batch.
+inline constexpr int64_t kPartPositions = 512;
+
+/// Parts of the longest context that block tables have room for.
+constexpr int64_t NumParts(int64_t max_positions) {
+  return std::max<int64_t>(1, (max_positions + kPartPositions - 1) / kPartPositions);
+}
+
+/// Query rows (token x head) of each sequence are cut into tiles of `columns`. Sequence `i`, whose
+/// first token is `query_start`, has its tiles from this index on, and none of them reaches the
+/// first one of sequence i + 1: ceil(a) <= floor(x + a) - floor(x) + 1. So a block finds its tile
+/// without a plan, and few blocks have none.
+constexpr int64_t FirstQueryTile(int64_t query_start,
+                                 int64_t i,
+                                 int64_t num_heads,
+                                 int64_t columns) {
+  return query_start * num_heads / columns + i;
+}
+
+/// Blocks that tiles of so many tokens may need.
+constexpr int64_t MaxQueryTiles(int64_t num_tokens,
+                                int64_t num_sequences,
+                                int64_t num_heads,
+                                int64_t columns) {
+  return num_tokens * num_heads / columns + num_sequences;
+}
+
+/// Tokens that are attended to at once, so that what lies between the kernels stays below about
+/// `max_bytes`. Results do not depend on it.
+constexpr int64_t TokensAtOnce(int64_t num_heads,
+                               int64_t num_parts,
+                               int64_t kv_lora_rank,
+                               int64_t max_bytes) {
+  const int64_t floats = num_heads * (num_parts * (kv_lora_rank + 2) + 2 * kv_lora_rank);
+  return std::max<int64_t>(1, max_bytes / (floats * int64_t{sizeof(float)}));
+}
+
+}  // namespace hadal::cuda
