@@ -176,6 +176,9 @@ TEST_F(DrafterTest, GuessesBehindAPromptInChunks) {
 
 // The GPU's memory is out of the host's reach.
 TEST_F(DrafterTest, GuessesOnAnEmulatedGpu) {
+  if (!test::EmulatesCuda()) {
+    GTEST_SKIP() << "no emulated GPU in this build";
+  }
   const KernelTable kernels = test::EmulatedCudaTable();
   const std::vector<TokenId> prompt(ids_.begin(), ids_.begin() + 20);
   ExecutorFixture executor = MakeExecutor(kernels);

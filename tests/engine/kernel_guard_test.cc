@@ -169,7 +169,7 @@ class KernelGuardTest : public testing::TestWithParam<std::string> {
   }
 
   // The best of this machine, and one on another device than the host's.
-  static std::vector<KernelTable> Tables() { return {BestKernels(), test::EmulatedCudaTable()}; }
+  static std::vector<KernelTable> Tables() { return test::WithEmulatedCuda({BestKernels()}); }
 
   // Calls of an op in a step that is not run again.
   int64_t CallsPerStep(const std::string& op, const KernelTable& table) {

@@ -159,6 +159,9 @@ TEST_F(LocalExecutorTest, EqualsEachSequenceAloneBitForBit) {
 
 // The GPU's memory is out of the host's reach.
 TEST_F(LocalExecutorTest, EqualsEachSequenceAloneOnAnEmulatedGpu) {
+  if (!test::EmulatesCuda()) {
+    GTEST_SKIP() << "no emulated GPU in this build";
+  }
   std::vector<TestSequence> sequences = MakeSequences();
   sequences.erase(sequences.begin() + 2);  // the longest
   ExpectEachEqualsItselfAlone(golden_, test::EmulatedCudaTable(), sequences, 3);
@@ -232,6 +235,9 @@ TEST_F(LocalExecutorTest, EveryRowOfALongStepCanBeSampled) {
 class BlockCopyTest : public LocalExecutorTest, public testing::WithParamInterface<bool> {};
 
 TEST_P(BlockCopyTest, BlocksAreCopiedBeforeTheStep) {
+  if (GetParam() && !test::EmulatesCuda()) {
+    GTEST_SKIP() << "no emulated GPU in this build";
+  }
   const KernelTable kernels = GetParam() ? test::EmulatedCudaTable() : BestKernels();
   const TestSequence original = {.tokens = {ids_.begin(), ids_.begin() + 40},
                                  .num_prompt_tokens = 40,

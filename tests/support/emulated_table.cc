@@ -48,6 +48,17 @@ KernelTable EmulatedTilesTable() {
           .moe_experts = {name, &Run<&cpu::MoeExperts, MoeExpertsArgs>}};
 }
 
+bool EmulatesCuda() {
+  return HADAL_EMULATES_CUDA;
+}
+
+std::vector<KernelTable> WithEmulatedCuda(std::vector<KernelTable> tables) {
+  if (EmulatesCuda()) {
+    tables.push_back(EmulatedCudaTable());
+  }
+  return tables;
+}
+
 KernelTable EmulatedCudaStagedTable() {
   auto table = cuda_emulated::MakeStagedTable();
   CHECK(table.ok());

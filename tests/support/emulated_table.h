@@ -1,5 +1,7 @@
 #pragma once
 
+#include <vector>
+
 #include "kernels/kernel_table.h"
 
 namespace hadal::test {
@@ -13,6 +15,13 @@ KernelTable EmulatedTilesTable();
 
 /// Names the CUDA back end on the emulator of tests/support/cuda_emulation.
 inline constexpr const char* kEmulatedCudaName = "cuda-emulated";
+
+/// False in builds with sanitizers, which make it many times slower or do not follow its
+/// coroutines. Tests on it are skipped then.
+bool EmulatesCuda();
+
+/// `tables`, and EmulatedCudaTable() where EmulatesCuda().
+std::vector<KernelTable> WithEmulatedCuda(std::vector<KernelTable> tables);
 
 /// Its ops for arguments in host memory, and for those in the emulated GPU's.
 KernelTable EmulatedCudaStagedTable();

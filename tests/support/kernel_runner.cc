@@ -66,7 +66,9 @@ std::vector<ParityCase> BackEndCases() {
       cases.push_back({.back_end = name, .weights = {.format = WeightFormat::kF32}});
     }
   }
-  cases.push_back({.back_end = kEmulatedCudaName, .weights = {.format = WeightFormat::kF32}});
+  if (EmulatesCuda()) {
+    cases.push_back({.back_end = kEmulatedCudaName, .weights = {.format = WeightFormat::kF32}});
+  }
   return cases;
 }
 

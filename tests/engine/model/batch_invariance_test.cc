@@ -78,7 +78,9 @@ TEST_P(BatchInvarianceTest, StepsOfAnySizeOnAnyNumberOfThreads) {
 TEST_P(BatchInvarianceTest, EveryBackEndAndFormat) {
   std::vector<std::string> back_ends = AvailableBackEnds();
   back_ends.emplace_back(test::kEmulatedTilesName);
-  back_ends.emplace_back(test::kEmulatedCudaName);
+  if (test::EmulatesCuda()) {
+    back_ends.emplace_back(test::kEmulatedCudaName);
+  }
   for (const WeightPacking packing :
        {WeightPacking::kNative, WeightPacking::kInt8, WeightPacking::kInt4}) {
     const Golden golden = Golden::LoadPacked(GetParam(), packing);

@@ -60,6 +60,9 @@ TEST_P(GoldenTest, LogitsOnEmulatedTiles) {
 // All that the CUDA back end does, on machines without a GPU too: memory of the emulated one is out
 // of the host's reach.
 TEST_P(GoldenTest, LogitsOnAnEmulatedGpu) {
+  if (!test::EmulatesCuda()) {
+    GTEST_SKIP() << "no emulated GPU in this build";
+  }
   ModelRunner runner({.golden = golden_,
                       .kernels = test::EmulatedCudaTable(),
                       .form = MlaForm::kAbsorbed,
@@ -188,7 +191,7 @@ TEST_P(GoldenTest, MtpLogits) {
     EXPECT_EQ(golden_.config().num_nextn_predict_layers, 0);
     return;
   }
-  for (const KernelTable& kernels : {*BuildKernelTable("auto"), test::EmulatedCudaTable()}) {
+  for (const KernelTable& kernels : test::WithEmulatedCuda({*BuildKernelTable("auto")})) {
     EXPECT_LT(MaxDifference(MtpLogits(golden_, prompt_, kernels), golden_.Floats("mtp_logits")),
               kTolerance)
         << kernels.linear.implementation;

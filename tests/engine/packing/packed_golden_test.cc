@@ -42,7 +42,7 @@ TEST_P(PackedGoldenTest, LogitsOfEveryBackEnd) {
   const double tolerance = 2 * deviation * (packing == WeightPacking::kInt8 ? 0.03 : 0.26);
   std::vector<KernelTable> tables = {test::EmulatedTilesTable()};
   if (name == "v2-lite" || name == "v3-fp8") {  // it is slow
-    tables.push_back(test::EmulatedCudaTable());
+    tables = test::WithEmulatedCuda(std::move(tables));
   }
   for (const std::string& kernels : AvailableBackEnds()) {
     tables.push_back(*BuildKernelTable(kernels));

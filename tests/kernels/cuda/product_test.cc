@@ -93,6 +93,12 @@ std::string NameOfSpec(const testing::TestParamInfo<self_test::WeightSpec>& info
 
 class TensorProductTest : public testing::TestWithParam<self_test::WeightSpec> {
  protected:
+  void SetUp() override {
+    if (!test::EmulatesCuda()) {
+      GTEST_SKIP() << "no emulated GPU in this build";
+    }
+  }
+
   const KernelTable table_ = test::TableOf(test::kEmulatedCudaName);
   const KernelTable reference_ = test::TableOf("reference");
   test::KernelRunner runner_ = test::KernelRunner(1);
