@@ -13,6 +13,7 @@ namespace hadal::cpu {
 struct Avx512Simd {
   static constexpr int64_t kLanes = 16;
   static constexpr int kSums = 16;
+  static constexpr int kTileRows = 4;
   static constexpr __mmask32 kUpperHalves = 0xAAAAAAAA;
   using Vec = __m512;
   using Mask = __mmask16;

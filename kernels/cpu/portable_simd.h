@@ -15,6 +15,7 @@ template <int64_t kNumLanes, int kNumSums>
 struct PortableSimd {
   static constexpr int64_t kLanes = kNumLanes;
   static constexpr int kSums = kNumSums;
+  static constexpr int kTileRows = 2;
   using Vec = std::array<float, kLanes>;
   using Mask = std::array<bool, kLanes>;
 

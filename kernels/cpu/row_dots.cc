@@ -34,7 +34,81 @@ SplitRows SplitFor(const VectorKernels& vector,
       .groups = groups.data, .group_stride = groups.strides[0], .first = 0, .count = input.count()};
 }
 
+// Elements of a row that are added before the next row's: sums of more inputs than registers hold
+// are put aside between pieces, always the same ones.
+constexpr int64_t kPiece = 512;
+
+// Up to kTile inputs of a product, from a column on.
+struct InputTile {
+  std::array<const float*, kTile> rows = {};
+  int64_t count = 0;
+};
+
+InputTile TileOf(const InputRows& input, int64_t first, int64_t col) {
+  InputTile tile = {.count = std::min(kTile, input.count() - first)};
+  for (int64_t i = 0; i < tile.count; ++i) {
+    tile.rows[static_cast<size_t>(i)] = input.row(first + i) + col;
+  }
+  return tile;
+}
+
+// NativeDots of at most kTile inputs.
+void FewDots(const VectorKernels& vector,
+             const InputRows& input,
+             const WeightMatrix& weight,
+             int64_t row,
+             int64_t num_rows,
+             NativeSums& sums) {
+  const auto* payload = static_cast<const bf16*>(weight.payload);
+  for (int64_t r = 0; r < num_rows; r += kTile) {
+    for (int64_t k = 0; k < weight.cols; k += kPiece) {
+      const InputTile x = TileOf(input, 0, k);
+      vector.dot_tile_bf16(x.rows,
+                           x.count,
+                           payload + (row + r) * weight.cols + k,
+                           weight.cols,
+                           std::min(kTile, num_rows - r),
+                           std::min(kPiece, weight.cols - k),
+                           sums[0][static_cast<size_t>(r / kTile)]);
+    }
+  }
+}
+
 }  // namespace
+
+void NativeDots(const VectorKernels& vector,
+                const InputRows& input,
+                const WeightMatrix& weight,
+                int64_t row,
+                int64_t num_rows,
+                NativeSums& sums) {
+  constexpr int64_t kFewInputs = kTile - 1;  // widening pays for more
+  const int64_t num_inputs = input.count();
+  const int64_t num_tiles = (num_inputs + kTile - 1) / kTile;
+  std::fill_n(sums.begin(), num_tiles, NativeSums::value_type{});
+  if (num_inputs <= kFewInputs && weight.format == WeightFormat::kBf16) {
+    return FewDots(vector, input, weight, row, num_rows, sums);
+  }
+  alignas(64) std::array<float, kNativeRows * kPiece> widened;
+  for (int64_t k = 0; k < weight.cols; k += kPiece) {
+    const int64_t piece = std::min(kPiece, weight.cols - k);
+    for (int64_t r = 0; r < num_rows; ++r) {
+      WidenWeights(vector, weight, row + r, k, piece, widened.data() + r * kPiece);
+    }
+    for (int64_t tile = 0; tile < num_tiles; ++tile) {
+      const InputTile x = TileOf(input, tile * kTile, k);
+      for (int64_t r = 0; r < num_rows; r += kTile) {
+        vector.dot_tile(x.rows,
+                        x.count,
+                        widened.data() + r * kPiece,
+                        kPiece,
+                        std::min(kTile, num_rows - r),
+                        piece,
+                        sums[static_cast<size_t>(tile)][static_cast<size_t>(r / kTile)]);
+      }
+    }
+  }
+}
 
 int64_t RowsPerItem(const VectorKernels& vector,
                     const WeightMatrix& weight,

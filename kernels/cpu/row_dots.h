@@ -59,12 +59,28 @@ InputRows GatherInput(const VectorKernels& vector,
 /// Rows [begin, begin + count) of `input`.
 InputRows Part(const InputRows& input, int64_t begin, int64_t count);
 
+/// What NativeDots makes at most: sums of kNativeInputs input rows with kNativeRows weight rows, in
+/// tiles [input row / kTile][weight row / kTile].
+inline constexpr int64_t kNativeInputs = 64;
+inline constexpr int64_t kNativeRows = 2 * kTile;
+using NativeSums = std::array<std::array<TileSums, kNativeRows / kTile>, kNativeInputs / kTile>;
+
+/// Dot products of all input rows with rows [row, row + num_rows) of a weight that is not
+/// quantised. The weights are widened once for all inputs, in pieces that stay in the L1 cache, but
+/// on the way to registers where the inputs are few. REQUIRES: at most kNativeInputs and
+/// kNativeRows.
+void NativeDots(const VectorKernels& vector,
+                const InputRows& input,
+                const WeightMatrix& weight,
+                int64_t row,
+                int64_t num_rows,
+                NativeSums& sums);
+
 /// Calls emit(i, r, sums) for all input rows i and weight rows r in [begin, end), some of them at a
 /// time: sums[j] = dot(input row i, W[r + j]).
 /// REQUIRES: `begin` is a multiple of kPanelRows with quantised weights and with inputs made for
-/// tiles. Inputs not made for them meet native weights in vectors: these are widened once for each
-/// kInputBlock input rows, in pieces that stay in the L1 cache. A dot product's order of additions
-/// depends on the length alone.
+/// tiles. Inputs not made for them meet native weights in vectors. A dot product's order of
+/// additions depends on the length alone.
 template <typename Emit>
 void RowDots(const VectorKernels& vector,
              const InputRows& input,
@@ -78,34 +94,19 @@ void RowDots(const VectorKernels& vector,
   if (input.split.groups != nullptr && TakesTiles(weight)) {
     return TileDots(vector.tiles(), input.split, weight, begin, end, emit);
   }
-  constexpr int64_t kInputBlock = 64;
-  constexpr int64_t kPiece = 512;
-  alignas(64) std::array<float, kTile * kPiece> widened;
-  std::array<TileSums, kInputBlock / kTile> sums;
-  const int64_t num_rows = input.count();
-  for (int64_t row = begin; row < end; row += kTile) {
-    const int64_t num_w = std::min(kTile, end - row);
-    for (int64_t first = 0; first < num_rows; first += kInputBlock) {
-      const int64_t block = std::min(kInputBlock, num_rows - first);
-      sums.fill({});
-      for (int64_t k = 0; k < weight.cols; k += kPiece) {
-        const int64_t piece = std::min(kPiece, weight.cols - k);
-        for (int64_t j = 0; j < num_w; ++j) {
-          WidenWeights(vector, weight, row + j, k, piece, widened.data() + j * kPiece);
+  NativeSums sums;
+  for (int64_t row = begin; row < end; row += kNativeRows) {
+    const int64_t num_rows = std::min(kNativeRows, end - row);
+    for (int64_t first = 0; first < input.count(); first += kNativeInputs) {
+      const int64_t num_inputs = std::min(kNativeInputs, input.count() - first);
+      NativeDots(vector, Part(input, first, num_inputs), weight, row, num_rows, sums);
+      for (int64_t i = 0; i < num_inputs; ++i) {
+        for (int64_t r = 0; r < num_rows; r += kTile) {
+          const TileSums& tile =
+              sums[static_cast<size_t>(i / kTile)][static_cast<size_t>(r / kTile)];
+          const auto count = static_cast<size_t>(std::min(kTile, num_rows - r));
+          emit(first + i, row + r, std::span(tile[static_cast<size_t>(i % kTile)]).first(count));
         }
-        for (int64_t i = 0; i < block; i += kTile) {
-          const int64_t num_x = std::min(kTile, block - i);
-          std::array<const float*, kTile> x = {};
-          for (int64_t r = 0; r < num_x; ++r) {
-            x[static_cast<size_t>(r)] = input.row(first + i + r) + k;
-          }
-          vector.dot_tile(
-              x, num_x, widened.data(), kPiece, num_w, piece, sums[static_cast<size_t>(i / kTile)]);
-        }
-      }
-      for (int64_t i = 0; i < block; ++i) {
-        const auto& row_sums = sums[static_cast<size_t>(i / kTile)][static_cast<size_t>(i % kTile)];
-        emit(first + i, row, std::span(row_sums).first(static_cast<size_t>(num_w)));
       }
     }
   }

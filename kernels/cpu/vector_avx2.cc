@@ -8,6 +8,7 @@ namespace {
 struct Avx2Simd {
   static constexpr int64_t kLanes = 8;
   static constexpr int kSums = 8;
+  static constexpr int kTileRows = 2;
   using Vec = __m256;
   using Mask = __m256;
 

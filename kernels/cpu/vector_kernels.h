@@ -43,6 +43,15 @@ struct VectorKernels {
                    int64_t n,
                    TileSums& sums);
 
+  /// The same sums where w is not widened before: for weights that few rows of x meet.
+  void (*dot_tile_bf16)(const std::array<const float*, kTile>& x,
+                        int64_t num_x,
+                        const bf16* w,
+                        int64_t w_stride,
+                        int64_t num_w,
+                        int64_t n,
+                        TileSums& sums);
+
   /// y[i][0..n) += sum over j < num_x of a[i][j] * x[j], the row at x + j * x_stride, with j
   /// rising, for i < num_y, which is at most kTile.
   void (*axpy_tile)(const std::array<const float*, kTile>& a,

@@ -4,10 +4,11 @@
 // vector type in an anonymous namespace and instantiates these with it, compiled with its own
 // flags: nothing here may be used from another file.
 //
-// Simd must have: Vec; kLanes; Zero, Set1, Load(const float*), Load(const bf16*), Load(const f16*),
-// Load(const fp8_e4m3*), Store, Add, Sub, Mul, Div, MulAdd(a, b, c) = a * b + c, Sum(Vec), and what
-// lane_loops.h needs.
+// Simd must have: Vec; kLanes; kTileRows, so that registers hold kTileRows x kTile sums; Zero,
+// Set1, Load(const float*), Load(const bf16*), Load(const f16*), Load(const fp8_e4m3*), Store, Add,
+// Sub, Mul, Div, MulAdd(a, b, c) = a * b + c, Sum(Vec), and what lane_loops.h needs.
 
+#include <algorithm>
 #include <array>
 #include <cstdint>
 
@@ -22,14 +23,22 @@ template <typename Simd>
 struct VectorLoops {
   using Vec = typename Simd::Vec;
 
-  // A tile of kRows x kCols dot products. Each has one accumulator over whole vectors, then the
-  // tail in order.
-  template <int kRows, int kCols>
-  static void Tile(const std::array<const float*, kTile>& x,
-                   const float* w,
+  // The first `count` elements, fewer than a vector's, and zeros.
+  template <typename T>
+  static Vec LoadPart(const T* from, int64_t count) {
+    std::array<T, Simd::kLanes> part = {};
+    std::copy_n(from, count, part.begin());
+    return Simd::Load(part.data());
+  }
+
+  // A tile of kRows x kCols dot products, each with a vector of sums, which the last elements join
+  // beside zeros: compilers fuse additions with multiplications as they like, but not in MulAdd.
+  template <int kRows, int kCols, typename Weight>
+  static void Tile(const float* const* x,
+                   const Weight* w,
                    int64_t w_stride,
                    int64_t n,
-                   TileSums& sums) {
+                   std::array<float, kTile>* sums) {
     // Plain arrays: std::array would drop the alignment that is part of a vector type.
     Vec accumulators[kRows][kCols];  // NOLINT(*-avoid-c-arrays)
     for (auto& row : accumulators) {
@@ -37,55 +46,57 @@ struct VectorLoops {
         accumulator = Simd::Zero();
       }
     }
-    int64_t i = 0;
-    for (; i + Simd::kLanes <= n; i += Simd::kLanes) {
+    const auto add = [&](int64_t i, const auto& load) {
       Vec weights[kCols];  // NOLINT(*-avoid-c-arrays)
       for (int c = 0; c < kCols; ++c) {
-        weights[c] = Simd::Load(w + c * w_stride + i);
+        weights[c] = load(w + c * w_stride + i);
       }
       for (int r = 0; r < kRows; ++r) {
-        const Vec input = Simd::Load(x[r] + i);
+        const Vec input = load(x[r] + i);
         for (int c = 0; c < kCols; ++c) {
           accumulators[r][c] = Simd::MulAdd(input, weights[c], accumulators[r][c]);
         }
       }
+    };
+    int64_t i = 0;
+    for (; i + Simd::kLanes <= n; i += Simd::kLanes) {
+      add(i, [](const auto* from) { return Simd::Load(from); });
+    }
+    if (i < n) {
+      add(i, [count = n - i](const auto* from) { return LoadPart(from, count); });
     }
     for (int r = 0; r < kRows; ++r) {
       for (int c = 0; c < kCols; ++c) {
-        float sum = Simd::Sum(accumulators[r][c]);
-        for (int64_t k = i; k < n; ++k) {
-          sum += x[r][k] * w[c * w_stride + k];
-        }
-        sums[r][c] += sum;
+        sums[r][static_cast<size_t>(c)] += Simd::Sum(accumulators[r][c]);
       }
     }
   }
 
-  // Splits any tile into the sizes that are compiled: full tiles, and single rows or columns.
+  // Splits any tile into the sizes that are compiled: as many rows as registers hold the sums of,
+  // single rows, and single columns.
+  template <typename Weight>
   static void DotTile(const std::array<const float*, kTile>& x,
                       int64_t num_x,
-                      const float* w,
+                      const Weight* w,
                       int64_t w_stride,
                       int64_t num_w,
                       int64_t n,
                       TileSums& sums) {
-    if (num_x == kTile && num_w == kTile) {
-      Tile<kTile, kTile>(x, w, w_stride, n, sums);
+    if (num_w == kTile) {
+      int64_t r = 0;
+      for (; r + Simd::kTileRows <= num_x; r += Simd::kTileRows) {
+        Tile<Simd::kTileRows, kTile>(x.data() + r, w, w_stride, n, sums.data() + r);
+      }
+      for (; r < num_x; ++r) {
+        Tile<1, kTile>(x.data() + r, w, w_stride, n, sums.data() + r);
+      }
       return;
     }
     for (int64_t r = 0; r < num_x; ++r) {
-      TileSums row = {};
-      if (num_w == kTile) {
-        Tile<1, kTile>({x[r]}, w, w_stride, n, row);
-      } else {
-        for (int64_t c = 0; c < num_w; ++c) {
-          TileSums one = {};
-          Tile<1, 1>({x[r]}, w + c * w_stride, w_stride, n, one);
-          row[0][c] = one[0][0];
-        }
-      }
       for (int64_t c = 0; c < num_w; ++c) {
-        sums[r][c] += row[0][c];
+        std::array<float, kTile> one = {sums[r][c]};
+        Tile<1, 1>(x.data() + r, w + c * w_stride, w_stride, n, &one);
+        sums[r][c] = one[0];
       }
     }
   }
@@ -174,7 +185,8 @@ struct VectorLoops {
             .widen_bf16 = &WidenLoops<Simd>::template Widen<bf16>,
             .widen_f16 = &WidenLoops<Simd>::template Widen<f16>,
             .widen_fp8 = &WidenLoops<Simd>::WidenFp8,
-            .dot_tile = &DotTile,
+            .dot_tile = &DotTile<float>,
+            .dot_tile_bf16 = &DotTile<bf16>,
             .axpy_tile = &AxpyTile,
             .silu_multiply = &SiluLoops<Simd>::Multiply,
             .panels = panels,
