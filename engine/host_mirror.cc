@@ -180,6 +180,15 @@ MoeExpertsArgs HostMirror::MirrorActivations(MoeExpertsArgs args) {
   return args;
 }
 
+SampleArgs HostMirror::MirrorActivations(SampleArgs args) {
+  if (!device_.is_host) {
+    Mirror(args.logits);
+    Mirror(args.choices);
+    Mirror(args.token_ids);
+  }
+  return args;
+}
+
 EmbeddingArgs HostMirror::MirrorOperands(EmbeddingArgs args) {
   if (!device_.is_host) {
     Mirror(args.table);

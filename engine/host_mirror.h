@@ -27,6 +27,7 @@ class HostMirror {
   MlaAttentionArgs MirrorActivations(MlaAttentionArgs args);
   MoeRouteArgs MirrorActivations(MoeRouteArgs args);
   MoeExpertsArgs MirrorActivations(MoeExpertsArgs args);
+  SampleArgs MirrorActivations(SampleArgs args);
 
   /// The rest too: weights (of experts, those that are chosen), and the blocks of the cache that
   /// its sequences have (it names them by other ids). REQUIRES: what MirrorActivations gave, or
@@ -39,6 +40,7 @@ class HostMirror {
   MlaAttentionArgs MirrorOperands(MlaAttentionArgs args);
   MoeRouteArgs MirrorOperands(MoeRouteArgs args);
   MoeExpertsArgs MirrorOperands(MoeExpertsArgs args);
+  static SampleArgs MirrorOperands(SampleArgs args) { return args; }
 
   /// Copies the outputs from the device, after the op has run there.
   void FetchOutputs();

@@ -44,6 +44,7 @@ absl::StatusOr<std::unique_ptr<LocalExecutor>> LocalExecutor::Create(Args args) 
   ASSIGN_OR_RETURN(BatchSampler sampler,
                    BatchSampler::Create({.config = config,
                                          .device = args.device,
+                                         .logits_device = *args.model.kernels().device,
                                          .num_threads = args.pool.num_threads(),
                                          .max_samples = args.max_samples}));
   std::optional<Drafter> drafter;

@@ -66,6 +66,9 @@ int64_t NumRows(const MoeRouteArgs& args) {
 int64_t NumRows(const MoeExpertsArgs& args) {
   return args.y.extent(0);
 }
+int64_t NumRows(const SampleArgs& args) {
+  return args.choices.extent(0);
+}
 
 TensorView<float, 2> ChangedInput(const EmbeddingArgs& /*args*/) {
   return {};
@@ -90,6 +93,9 @@ TensorView<float, 2> ChangedInput(const MoeRouteArgs& /*args*/) {
 }
 TensorView<float, 2> ChangedInput(const MoeExpertsArgs& args) {
   return args.y;
+}
+TensorView<float, 2> ChangedInput(const SampleArgs& /*args*/) {
+  return {};
 }
 
 bool InputIsFinite(const EmbeddingArgs& /*args*/, int64_t /*row*/) {
@@ -118,6 +124,9 @@ bool InputIsFinite(const MoeExpertsArgs& args, int64_t row) {
   return AllFinite(args.x.Row(row)) && AllFinite(args.weights.Row(row)) &&
          AllFinite(args.y.Row(row));
 }
+bool InputIsFinite(const SampleArgs& args, int64_t row) {
+  return AllFinite(args.logits.Row(args.choices(row).row));
+}
 
 bool OutputIsFinite(const EmbeddingArgs& args, int64_t row) {
   return AllFinite(args.y.Row(row));
@@ -142,6 +151,9 @@ bool OutputIsFinite(const MoeRouteArgs& args, int64_t row) {
 }
 bool OutputIsFinite(const MoeExpertsArgs& args, int64_t row) {
   return AllFinite(args.y.Row(row));
+}
+bool OutputIsFinite(const SampleArgs& args, int64_t row) {
+  return args.token_ids(row) != kNoToken;
 }
 
 EmbeddingArgs OneRow(const EmbeddingArgs& args, int64_t row) {
@@ -209,6 +221,13 @@ MoeExpertsArgs OneRow(const MoeExpertsArgs& args, int64_t row) {
   one.expert_ids = args.expert_ids.Slice(row, 1);
   one.weights = args.weights.Slice(row, 1);
   one.y = args.y.Slice(row, 1);
+  return one;
+}
+
+SampleArgs OneRow(const SampleArgs& args, int64_t row) {
+  SampleArgs one = args;
+  one.choices = args.choices.Slice(row, 1);
+  one.token_ids = args.token_ids.Slice(row, 1);
   return one;
 }
 

@@ -59,7 +59,7 @@ std::span<float> SequenceRunner::AppendAndPredict(std::span<const TokenId> token
   const int64_t last = std::ssize(tokens) - 1;
   Append(tokens, [&](int64_t first, const TensorView<const float, 2>& hidden) {
     if (first + hidden.extent(0) > last) {
-      args_.model.ComputeLogits(hidden.Slice(last - first, 1),
+      args_.model.FetchLogits(hidden.Slice(last - first, 1),
                                 args_.context,
                                 MakeView(logits_.data(), 1, std::ssize(logits_)));
     }

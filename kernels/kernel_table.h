@@ -10,6 +10,7 @@
 #include "kernels/moe_experts.h"
 #include "kernels/moe_route.h"
 #include "kernels/rms_norm.h"
+#include "kernels/sample.h"
 
 namespace hadal {
 
@@ -24,6 +25,7 @@ struct KernelTable {
   Kernel<MlaAttentionArgs> mla_attention;
   Kernel<MoeRouteArgs> moe_route;
   Kernel<MoeExpertsArgs> moe_experts;
+  Kernel<SampleArgs> sample;
   /// Whose memory the ops' tensors lie in.
   const Device* device = &CpuDevice();
 
@@ -38,6 +40,7 @@ struct KernelTable {
     visit("mla_attention", tables.mla_attention...);
     visit("moe_route", tables.moe_route...);
     visit("moe_experts", tables.moe_experts...);
+    visit("sample", tables.sample...);
   }
 };
 

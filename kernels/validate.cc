@@ -12,6 +12,7 @@
 #include "kernels/quantization/panels.h"
 #include "kernels/rms_norm.h"
 #include "kernels/rope.h"
+#include "kernels/sample.h"
 
 namespace hadal {
 namespace {
@@ -142,6 +143,11 @@ void Validate(const MoeExpertsArgs& args) {
   CHECK(args.weights.extents == args.expert_ids.extents);
   CHECK_GT(args.experts.extent(0), 0);
   ValidateMlp(args.experts(0), args.x.extent(1));
+}
+
+void Validate(const SampleArgs& args) {
+  CHECK_EQ(args.token_ids.extent(0), args.choices.extent(0));
+  CHECK_GT(args.logits.extent(1), 0);
 }
 
 }  // namespace hadal

@@ -7,9 +7,6 @@
 
 namespace hadal {
 
-/// Where there is none.
-inline constexpr TokenId kNoToken = -1;
-
 /// How a token came to be chosen in its step.
 enum class TokenOrigin : int8_t {
   kSampled,  // behind known tokens

@@ -163,14 +163,21 @@ void Model::ComputeLogits(const TensorView<const float, 2>& hidden,
                           ExecutionContext& context,
                           const TensorView<float, 2>& logits) const {
   const StepScope scope(context);
-  const Device& device = *args_.kernels.device;
-  const auto y = RoomOnDevice(logits, device, context);
-  args_.kernels.linear({.x = OnDevice(hidden, device, context),
+  args_.kernels.linear({.x = OnDevice(hidden, *args_.kernels.device, context),
                         .weight = args_.weights.lm_head,
                         .output = Output::kStore,
-                        .y = y},
+                        .y = logits},
                        context);
-  FetchRows(y, logits, device);
+}
+
+void Model::FetchLogits(const TensorView<const float, 2>& hidden,
+                        ExecutionContext& context,
+                        const TensorView<float, 2>& logits) const {
+  const StepScope scope(context);
+  const Device& device = *args_.kernels.device;
+  const auto room = RoomOnDevice(logits, device, context);
+  ComputeLogits(hidden, context, room);
+  FetchRows(room, logits, device);
 }
 
 }  // namespace hadal

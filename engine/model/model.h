@@ -14,12 +14,12 @@ namespace hadal {
 
 /// A DeepSeek model of the MLA generation: from tokens to hidden states to logits. Holds no state
 /// of its own: what a step changes is the cache and the outputs. One step at a time per context.
-/// Batches, hidden states and logits lie in the host's memory, whatever device the kernels are of:
-/// the weights, the cache and context.scratch are that device's.
+/// Batches and hidden states lie in the host's memory, whatever device the kernels are of: the
+/// weights, the cache, logits and context.scratch are that device's.
 ///
 ///   Model model({.config = checkpoint.config(), .weights = weights, .kernels = table});
 ///   model.Forward(batch, cache, context, hidden);
-///   model.ComputeLogits(hidden.Slice(last, 1), context, logits);
+///   model.FetchLogits(hidden.Slice(last, 1), context, logits);
 class Model {
  public:
   struct Args {
@@ -68,10 +68,16 @@ class Model {
                   ExecutionContext& context,
                   const TensorView<float, 2>& hidden) const;
 
-  /// logits [num_rows, vocab_size] of normed hidden states [num_rows, hidden_size].
+  /// logits [num_rows, vocab_size] of normed hidden states [num_rows, hidden_size], in the memory
+  /// of kernels().device.
   void ComputeLogits(const TensorView<const float, 2>& hidden,
                      ExecutionContext& context,
                      const TensorView<float, 2>& logits) const;
+
+  /// The same into the host's memory.
+  void FetchLogits(const TensorView<const float, 2>& hidden,
+                   ExecutionContext& context,
+                   const TensorView<float, 2>& logits) const;
 
  private:
   void RunLayers(const Step& step, KvCache& cache, const TensorView<float, 2>& hidden) const;

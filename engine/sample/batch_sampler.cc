@@ -15,15 +15,28 @@ TensorView<float, 2> ViewOf(const DeviceBuffer& buffer, int64_t rows, int64_t co
   return MakeView(static_cast<float*>(buffer.data()), rows, columns);
 }
 
+Sampler::Args ArgsOf(const BatchSampler::Work& work,
+                     const SampleRow& sample,
+                     std::span<float> logits) {
+  const bool with_logprobs = work.logprobs == BatchSampler::Logprobs::kAsAsked;
+  return {.params = *sample.params,
+          .tokens = sample.tokens,
+          .drafts = sample.drafts,
+          .num_prompt_tokens = sample.num_prompt_tokens,
+          .num_logprobs = with_logprobs ? sample.params->num_logprobs : -1,
+          .logits = logits};
+}
+
 }  // namespace
 
 absl::StatusOr<BatchSampler> BatchSampler::Create(const Args& args) {
-  const auto allocate = [&args](int64_t rows, int64_t columns) {
-    return DeviceBuffer::Allocate(args.device, static_cast<size_t>(rows * columns) * sizeof(float));
+  const auto allocate = [](const Device& device, int64_t rows, int64_t columns) {
+    return DeviceBuffer::Allocate(device, static_cast<size_t>(rows * columns) * sizeof(float));
   };
-  ASSIGN_OR_RETURN(DeviceBuffer hidden, allocate(kSliceRows, args.config.hidden_size));
-  ASSIGN_OR_RETURN(DeviceBuffer logits, allocate(kSliceRows, args.config.vocab_size));
-  ASSIGN_OR_RETURN(DeviceBuffer copies, allocate(args.num_threads, args.config.vocab_size));
+  const int64_t vocab_size = args.config.vocab_size;
+  ASSIGN_OR_RETURN(DeviceBuffer hidden, allocate(args.device, kSliceRows, args.config.hidden_size));
+  ASSIGN_OR_RETURN(DeviceBuffer logits, allocate(args.logits_device, kSliceRows, vocab_size));
+  ASSIGN_OR_RETURN(DeviceBuffer copies, allocate(args.device, args.num_threads, vocab_size));
   return BatchSampler(args, std::move(hidden), std::move(logits), std::move(copies));
 }
 
@@ -31,13 +44,16 @@ BatchSampler::BatchSampler(const Args& args,
                            DeviceBuffer hidden,
                            DeviceBuffer logits,
                            DeviceBuffer copies)
-    : hidden_buffer_(std::move(hidden)),
+    : logits_device_(&args.logits_device),
+      hidden_buffer_(std::move(hidden)),
       logits_buffer_(std::move(logits)),
       copies_buffer_(std::move(copies)),
       hidden_(ViewOf(hidden_buffer_, kSliceRows, args.config.hidden_size)),
       logits_(ViewOf(logits_buffer_, kSliceRows, args.config.vocab_size)),
       copies_(ViewOf(copies_buffer_, args.num_threads, args.config.vocab_size)),
       slice_rows_(static_cast<size_t>(args.max_samples)) {
+  plain_.reserve(slice_rows_.size());
+  others_.reserve(slice_rows_.size());
   samplers_.reserve(static_cast<size_t>(args.num_threads));
   for (int32_t worker = 0; worker < args.num_threads; ++worker) {
     samplers_.emplace_back(args.config.vocab_size);
@@ -94,43 +110,98 @@ void BatchSampler::ChooseAll(const Work& work,
                              size_t begin,
                              size_t end,
                              std::span<SampledToken> chosen) {
-  const auto choose = [&](int64_t first, int64_t last, int32_t worker) {
-    for (size_t i = begin + static_cast<size_t>(first); i < begin + static_cast<size_t>(last);
-         ++i) {
-      const int32_t row = slice_rows_[i];
-      const bool is_shared =
-          (i > begin && slice_rows_[i - 1] == row) || (i + 1 < end && slice_rows_[i + 1] == row);
-      chosen[i].token = kNoToken;
-      if (row != kNoRow) {
-        ChooseOne(work, i, is_shared, worker, chosen[i]);
-      }
+  plain_.clear();
+  others_.clear();
+  for (size_t i = begin; i < end; ++i) {
+    chosen[i].token = kNoToken;
+    if (slice_rows_[i] == kNoRow) {
+      continue;
     }
-  };
-  work.context.pool.ParallelFor(static_cast<int64_t>(end - begin), 1, choose);
+    const auto choice = Sampler::PlainChoice(ArgsOf(work, work.samples[i], {}), slice_rows_[i]);
+    if (choice.has_value()) {
+      plain_.push_back({.sample = i, .choice = *choice});
+    } else {
+      others_.push_back(i);
+    }
+  }
+  ChoosePlain(work, chosen);
+  ChooseOthers(work, chosen);
 }
 
-// A sampler overwrites its logits: a row that others read too is copied first.
-void BatchSampler::ChooseOne(
-    const Work& work, size_t i, bool is_shared, int32_t worker, SampledToken& chosen) {
-  const SampleRow& sample = work.samples[i];
-  std::span<float> logits = logits_.Row(slice_rows_[i]);
-  if (is_shared) {
-    const auto copy = copies_.Row(worker);
-    std::copy(logits.begin(), logits.end(), copy.begin());
-    logits = copy;
+// One copy there and one back, where logits lie elsewhere.
+void BatchSampler::ChoosePlain(const Work& work, std::span<SampledToken> chosen) const {
+  if (plain_.empty()) {
+    return;
   }
-  const bool with_logprobs = work.logprobs == Logprobs::kAsAsked;
-  const absl::Status status = samplers_[static_cast<size_t>(worker)].Sample(
-      {.params = *sample.params,
-       .tokens = sample.tokens,
-       .drafts = sample.drafts,
-       .num_prompt_tokens = sample.num_prompt_tokens,
-       .num_logprobs = with_logprobs ? sample.params->num_logprobs : -1,
-       .logits = logits},
-      chosen);
-  if (!status.ok()) {
-    chosen.token = kNoToken;
+  ScratchArena& scratch = work.context.scratch;
+  ScratchArena& host_scratch = HostScratch(work.context);
+  const ScratchScope scope(scratch);
+  const ScratchScope host_scope(host_scratch);
+  const auto choices = host_scratch.Allocate<SampleChoice>(plain_.size());
+  const auto token_ids = host_scratch.Allocate<TokenId>(plain_.size());
+  for (size_t i = 0; i < plain_.size(); ++i) {
+    choices(i) = plain_[i].choice;
   }
+  SampleArgs args = {
+      .logits = logits_.Slice(0, num_slice_rows_), .choices = choices, .token_ids = token_ids};
+  if (!logits_device_->is_host) {
+    const auto choices_there = scratch.Allocate<SampleChoice>(plain_.size());
+    logits_device_->copy(choices_there.data, choices.data, plain_.size() * sizeof(SampleChoice));
+    args.choices = choices_there;
+    args.token_ids = scratch.Allocate<TokenId>(plain_.size());
+  }
+  work.model.kernels().sample(args, work.context);
+  if (!logits_device_->is_host) {
+    logits_device_->copy(token_ids.data, args.token_ids.data, plain_.size() * sizeof(TokenId));
+  }
+  for (size_t i = 0; i < plain_.size(); ++i) {
+    SampledToken& token = chosen[plain_[i].sample];
+    token.token = token_ids(i);
+    token.logprob = 0;
+    token.top_logprobs.clear();
+  }
+}
+
+// Where logits lie elsewhere, as many as there are copies at a time: a device is asked by one
+// thread.
+void BatchSampler::ChooseOthers(const Work& work, std::span<SampledToken> chosen) {
+  const bool is_host = logits_device_->is_host;
+  const int64_t num_others = std::ssize(others_);
+  const int64_t most = is_host ? num_others : copies_.extent(0);
+  for (int64_t begin = 0; begin < num_others; begin += most) {
+    const int64_t count = std::min(most, num_others - begin);
+    for (int64_t i = 0; i < count && !is_host; ++i) {
+      const std::span<float> copy = copies_.Row(i);
+      const size_t sample = others_[static_cast<size_t>(begin + i)];
+      logits_device_->copy(copy.data(), logits_.Row(slice_rows_[sample]).data(), copy.size_bytes());
+    }
+    const auto choose = [&](int64_t first, int64_t last, int32_t worker) {
+      for (int64_t i = first; i < last; ++i) {
+        const auto other = static_cast<size_t>(begin + i);
+        const size_t sample = others_[other];
+        const std::span<float> logits = is_host ? OwnLogits(other, worker) : copies_.Row(i);
+        const absl::Status status = samplers_[static_cast<size_t>(worker)].Sample(
+            ArgsOf(work, work.samples[sample], logits), chosen[sample]);
+        if (!status.ok()) {
+          chosen[sample].token = kNoToken;
+        }
+      }
+    };
+    work.context.pool.ParallelFor(count, 1, choose);
+  }
+}
+
+// A sampler overwrites its logits: a row that another reads too is copied first.
+std::span<float> BatchSampler::OwnLogits(size_t other, int32_t worker) {
+  const int32_t row = slice_rows_[others_[other]];
+  const auto has_it = [&](size_t i) { return slice_rows_[others_[i]] == row; };
+  const std::span<float> logits = logits_.Row(row);
+  if (!(other > 0 && has_it(other - 1)) && !(other + 1 < others_.size() && has_it(other + 1))) {
+    return logits;
+  }
+  const std::span<float> copy = copies_.Row(worker);
+  std::copy(logits.begin(), logits.end(), copy.begin());
+  return copy;
 }
 
 }  // namespace hadal

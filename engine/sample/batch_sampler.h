@@ -12,15 +12,17 @@
 namespace hadal {
 
 /// Chooses the tokens after many rows of hidden states: logits for some of them at a time, which
-/// share one pass over lm_head, then every sample's choice, on all threads. Holds memory to work
-/// in, no state. One thread.
+/// share one pass over lm_head, then every sample's choice. Where nothing but the choice looks at
+/// logits the op `sample` makes it, and tokens alone come to the host; the other rows are copied to
+/// the host, for a Sampler. Holds memory to work in, no state. One thread.
 class BatchSampler {
  public:
   struct Args {
     const ModelConfig& config;
-    const Device& device;  // where logits lie; the host's memory
-    int32_t num_threads;   // of the contexts that it is used with
-    int64_t max_samples;   // of one call
+    const Device& device;         // where rows of hidden states are gathered; the host's memory
+    const Device& logits_device;  // of the kernels of the models that it is used with
+    int32_t num_threads;          // of the contexts that it is used with
+    int64_t max_samples;          // of one call
   };
 
   /// ResourceExhausted when the buffers find no room.
@@ -44,20 +46,30 @@ class BatchSampler {
                  std::span<SampledToken> chosen);
 
  private:
+  struct PlainSample {
+    size_t sample;
+    SampleChoice choice;
+  };
+
   BatchSampler(const Args& args, DeviceBuffer hidden, DeviceBuffer logits, DeviceBuffer copies);
 
   size_t FillSlice(const Work& work, std::span<const RowHealth> health, size_t begin);
   void ChooseAll(const Work& work, size_t begin, size_t end, std::span<SampledToken> chosen);
-  void ChooseOne(const Work& work, size_t i, bool is_shared, int32_t worker, SampledToken& chosen);
+  void ChoosePlain(const Work& work, std::span<SampledToken> chosen) const;
+  void ChooseOthers(const Work& work, std::span<SampledToken> chosen);
+  std::span<float> OwnLogits(size_t other, int32_t worker);
 
+  const Device* logits_device_;
   DeviceBuffer hidden_buffer_;
   DeviceBuffer logits_buffer_;
   DeviceBuffer copies_buffer_;
   TensorView<float, 2> hidden_;      // [kSliceRows, hidden_size]
-  TensorView<float, 2> logits_;      // [kSliceRows, vocab_size]
+  TensorView<float, 2> logits_;      // [kSliceRows, vocab_size] in the memory of logits_device_
   TensorView<float, 2> copies_;      // [num_threads, vocab_size]
   std::vector<Sampler> samplers_;    // one for each worker
   std::vector<int32_t> slice_rows_;  // [max_samples] where a sample's logits lie, or kNoRow
+  std::vector<PlainSample> plain_;   // of a slice, what the op `sample` chooses
+  std::vector<size_t> others_;       // of a slice, the other samples
   int32_t num_slice_rows_ = 0;
 };
 

@@ -5,8 +5,8 @@
 #include <cmath>
 #include <limits>
 
-#include "engine/sample/portable_math.h"
-#include "engine/sample/strips.h"
+#include "kernels/sample/portable_math.h"
+#include "kernels/sample/strips.h"
 
 namespace hadal {
 namespace {

@@ -6,8 +6,6 @@
 
 #include "base/check.h"
 #include "engine/sample/logprobs.h"
-#include "engine/sample/race.h"
-#include "engine/sample/strips.h"
 
 namespace hadal {
 namespace {
@@ -30,6 +28,21 @@ bool IsTooShort(const Sampler::Args& args) {
          !args.params.ending_token_ids.empty();
 }
 
+bool ChangesLogits(const Sampler::Args& args) {
+  return !args.params.logit_bias.empty() || HasPenalties(args.params) || IsTooShort(args);
+}
+
+SampleChoice ChoiceOf(const Sampler::Args& args, int64_t row) {
+  const SamplingParams& params = args.params;
+  return {.seed = params.seed,
+          .position = PositionOf(args),
+          .row = row,
+          .temperature = params.temperature,
+          .top_k = params.top_k,
+          .top_p = params.top_p,
+          .min_p = params.min_p};
+}
+
 // A logit with the penalty for standing in the sequence. Stays finite: an extreme penalty must
 // leave something to choose.
 float Repeat(float logit, float penalty) {
@@ -42,19 +55,19 @@ float Repeat(float logit, float penalty) {
 Sampler::Sampler(int64_t vocab_size)
     : counts_(static_cast<size_t>(vocab_size)),
       model_logits_(static_cast<size_t>(vocab_size)),
-      strip_highest_(NumStrips(static_cast<size_t>(vocab_size))),
-      weights_(static_cast<size_t>(vocab_size)) {}
+      chooser_memory_(CpuDevice()),
+      chooser_(static_cast<size_t>(vocab_size), chooser_memory_) {}
 
 absl::Status Sampler::Sample(const Args& args, SampledToken& sampled) {
   CHECK_EQ(args.logits.size(), counts_.size());
   const SamplingParams& params = args.params;
   // Neither this nor the sum of exponentials is finite when the other is not.
-  if (!std::isfinite(FindHighest(args.logits))) {
+  if (!chooser_.Read(args.logits)) {
     return Internal("the model's logits at position %d are not finite", PositionOf(args));
   }
   sampled.logprob = 0;
   sampled.top_logprobs.clear();
-  const bool changes = !params.logit_bias.empty() || HasPenalties(params) || IsTooShort(args);
+  const bool changes = ChangesLogits(args);
   std::span<const float> model_logits = args.logits;
   double log_sum = 0;
   if (args.num_logprobs >= 0) {
@@ -74,16 +87,23 @@ absl::Status Sampler::Sample(const Args& args, SampledToken& sampled) {
   if (IsTooShort(args)) {
     HoldBackEnd(args);
   }
-  if (changes && !std::isfinite(FindHighest(args.logits))) {
+  if (changes && !chooser_.Read(args.logits)) {
     return Internal("no token that may be chosen at position %d has a finite logit",
                     PositionOf(args));
   }
-  sampled.token = Choose(args);
+  sampled.token = chooser_.Choose(ChoiceOf(args, 0));
   if (args.num_logprobs >= 0) {
     const float logit = model_logits[static_cast<size_t>(sampled.token)];
     sampled.logprob = static_cast<float>(double{logit} - log_sum);
   }
   return absl::OkStatus();
+}
+
+std::optional<SampleChoice> Sampler::PlainChoice(const Args& args, int64_t row) {
+  if (args.num_logprobs >= 0 || ChangesLogits(args)) {
+    return std::nullopt;
+  }
+  return ChoiceOf(args, row);
 }
 
 // Each distinct token once, however often it stands there. What was counted is set back token by
@@ -131,38 +151,6 @@ void Sampler::HoldBackEnd(const Args& args) {
   for (const TokenId token : args.params.ending_token_ids) {
     args.logits[static_cast<size_t>(token)] = kImpossible;
   }
-}
-
-// The highest logit, and each strip's.
-float Sampler::FindHighest(std::span<const float> logits) {
-  for (size_t strip = 0; strip < strip_highest_.size(); ++strip) {
-    strip_highest_[strip] = HighestOf(StripOf(logits, strip));
-  }
-  return HighestOf(strip_highest_);
-}
-
-TokenId Sampler::Choose(const Args& args) {
-  const SamplingParams& params = args.params;
-  if (params.temperature == 0) {
-    return HighestToken(args.logits);
-  }
-  weights_.Reset(
-      {.logits = args.logits, .strip_highest = strip_highest_, .temperature = params.temperature});
-  weights_.KeepTopK(params.top_k);
-  weights_.KeepTopP(params.top_p);
-  weights_.KeepMinP(params.min_p);
-  return WinnerAt(params.seed, PositionOf(args), weights_);
-}
-
-// The lower id among equals.
-TokenId Sampler::HighestToken(std::span<const float> logits) const {
-  const float highest = HighestOf(strip_highest_);
-  const auto best = std::find(strip_highest_.begin(), strip_highest_.end(), highest);
-  const auto strip = static_cast<size_t>(best - strip_highest_.begin());
-  const std::span<const float> strip_logits = StripOf(logits, strip);
-  const auto token = std::find(strip_logits.begin(), strip_logits.end(), highest);
-  return static_cast<TokenId>(strip * kStripTokens +
-                              static_cast<size_t>(token - strip_logits.begin()));
 }
 
 }  // namespace hadal

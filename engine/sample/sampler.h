@@ -1,13 +1,14 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <span>
 #include <vector>
 
 #include "base/status.h"
 #include "engine/api/sampled_token.h"
 #include "engine/api/sampling_params.h"
-#include "engine/sample/token_weights.h"
+#include "kernels/sample/token_chooser.h"
 
 namespace hadal {
 
@@ -15,12 +16,13 @@ namespace hadal {
 /// penalties; then ending_token_ids are out until min_tokens are generated; with temperature 0 the
 /// highest logit (the lower id among equals); otherwise softmax of logits / temperature, cut by
 /// top_k, then top_p, then min_p, each on what the one before left, and one draw from the rest.
+/// From the temperature on it is the op `sample` (kernels/sample.h), whose tokens are the same.
 ///
-/// The draw is a race (race.h) that depends on params.seed and on the chosen token's index in its
-/// sequence alone, not on what else runs beside the request; and two distributions that are close
-/// mostly choose the same token at the same place, which is what makes drafts come true (Daliri et
-/// al. 2024, arXiv:2408.07978). A sampler holds nothing but memory to work in: any may be asked
-/// about any sequence. One thread.
+/// The draw is a race (kernels/sample/race.h) that depends on params.seed and on the chosen token's
+/// index in its sequence alone, not on what else runs beside the request; and two distributions
+/// that are close mostly choose the same token at the same place, which is what makes drafts come
+/// true (Daliri et al. 2024, arXiv:2408.07978). A sampler holds nothing but memory to work in: any
+/// may be asked about any sequence. One thread.
 class Sampler {
  public:
   struct Args {
@@ -39,18 +41,19 @@ class Sampler {
   /// vocabulary, and all tokens are in it.
   absl::Status Sample(const Args& args, SampledToken& sampled);
 
+  /// What the op `sample` can choose in a sampler's place, from row `row` of logits: the choice
+  /// where nothing but the choice looks at them or changes them. Does not look at args.logits.
+  static std::optional<SampleChoice> PlainChoice(const Args& args, int64_t row);
+
  private:
   void ApplyPenalties(const Args& args);
   void Penalise(const SamplingParams& params, TokenId token, std::span<float> logits);
   static void HoldBackEnd(const Args& args);
-  float FindHighest(std::span<const float> logits);
-  TokenId Choose(const Args& args);
-  [[nodiscard]] TokenId HighestToken(std::span<const float> logits) const;
 
-  std::vector<int32_t> counts_;       // [vocab_size], all 0 between calls
-  std::vector<float> model_logits_;   // [vocab_size], a copy of those that are about to change
-  std::vector<float> strip_highest_;  // [num_strips] HighestOf of each
-  TokenWeights weights_;
+  std::vector<int32_t> counts_;      // [vocab_size], all 0 between calls
+  std::vector<float> model_logits_;  // [vocab_size], a copy of those that are about to change
+  ScratchArena chooser_memory_;
+  TokenChooser chooser_;
 };
 
 }  // namespace hadal

@@ -21,7 +21,8 @@ KernelTable MakeTableFor(const char* name) {
           .mla_project = {name, &Run<kIsa, &MlaProject, MlaProjectArgs>},
           .mla_attention = {name, &Run<kIsa, &MlaAttention, MlaAttentionArgs>},
           .moe_route = {name, &Run<kIsa, &MoeRoute, MoeRouteArgs>},
-          .moe_experts = {name, &Run<kIsa, &MoeExperts, MoeExpertsArgs>}};
+          .moe_experts = {name, &Run<kIsa, &MoeExperts, MoeExpertsArgs>},
+          .sample = {name, &Run<kIsa, &Sample, SampleArgs>}};
 }
 
 }  // namespace

@@ -8,6 +8,7 @@
 #include "kernels/moe_experts.h"
 #include "kernels/moe_route.h"
 #include "kernels/rms_norm.h"
+#include "kernels/sample.h"
 
 // The ops on the GPU: they return when their kernels are launched, and take device memory alone,
 // what is named in `args` by value apart. Each lies in the file of its name.
@@ -22,5 +23,6 @@ void MlaProject(const MlaProjectArgs& args, ExecutionContext& context);
 void MlaAttention(const MlaAttentionArgs& args, ExecutionContext& context);
 void MoeRoute(const MoeRouteArgs& args, ExecutionContext& context);
 void MoeExperts(const MoeExpertsArgs& args, ExecutionContext& context);
+void Sample(const SampleArgs& args, ExecutionContext& context);
 
 }  // namespace hadal::cuda

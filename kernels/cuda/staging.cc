@@ -199,6 +199,13 @@ MoeExpertsArgs Staging::Upload(MoeExpertsArgs args) {
   return args;
 }
 
+SampleArgs Staging::Upload(SampleArgs args) {
+  Carry(args.logits);
+  Carry(args.choices);
+  Carry(args.token_ids);
+  return args;
+}
+
 void Staging::Download() {
   for (const Piece& piece : pieces_) {
     if (piece.is_output) {
@@ -217,7 +224,8 @@ absl::StatusOr<KernelTable> MakeStagedTable() {
                      .mla_project = {kName, &RunStaged<&MlaProject, MlaProjectArgs>},
                      .mla_attention = {kName, &RunStaged<&MlaAttention, MlaAttentionArgs>},
                      .moe_route = {kName, &RunStaged<&MoeRoute, MoeRouteArgs>},
-                     .moe_experts = {kName, &RunStaged<&MoeExperts, MoeExpertsArgs>}};
+                     .moe_experts = {kName, &RunStaged<&MoeExperts, MoeExpertsArgs>},
+                     .sample = {kName, &RunStaged<&Sample, SampleArgs>}};
 }
 
 }  // namespace hadal::cuda

@@ -21,6 +21,7 @@ class Staging {
   MlaAttentionArgs Upload(MlaAttentionArgs args);
   MoeRouteArgs Upload(MoeRouteArgs args);
   MoeExpertsArgs Upload(MoeExpertsArgs args);
+  SampleArgs Upload(SampleArgs args);
 
   /// Copies outputs and cache rows to where they belong, after the op.
   void Download();

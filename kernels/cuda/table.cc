@@ -16,6 +16,7 @@ absl::StatusOr<KernelTable> MakeTable() {
                      .mla_attention = {kName, &MlaAttention},
                      .moe_route = {kName, &MoeRoute},
                      .moe_experts = {kName, &MoeExperts},
+                     .sample = {kName, &Sample},
                      .device = &GpuDevice()};
 }
 

@@ -17,6 +17,7 @@ void MlaProject(const MlaProjectArgs& args, ExecutionContext& context);
 void MlaAttention(const MlaAttentionArgs& args, ExecutionContext& context);
 void MoeRoute(const MoeRouteArgs& args, ExecutionContext& context);
 void MoeExperts(const MoeExpertsArgs& args, ExecutionContext& context);
+void Sample(const SampleArgs& args, ExecutionContext& context);
 
 /// What ChooseExperts works in; each thread needs its own.
 struct RouteScratch {

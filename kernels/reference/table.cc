@@ -13,7 +13,8 @@ KernelTable MakeTable() {
           .mla_project = {kName, &MlaProject},
           .mla_attention = {kName, &MlaAttention},
           .moe_route = {kName, &MoeRoute},
-          .moe_experts = {kName, &MoeExperts}};
+          .moe_experts = {kName, &MoeExperts},
+          .sample = {kName, &Sample}};
 }
 
 }  // namespace hadal::reference

@@ -14,6 +14,7 @@
 #include "kernels/self_test/moe_experts.h"
 #include "kernels/self_test/moe_route.h"
 #include "kernels/self_test/rms_norm.h"
+#include "kernels/self_test/sample.h"
 
 namespace hadal::self_test {
 namespace {
@@ -21,6 +22,7 @@ namespace {
 constexpr std::array<int64_t, 2> kNumTokens = {1, 5};
 constexpr int64_t kMostRows = 512;  // of a matrix, where they are alike
 constexpr int64_t kMostHeads = 2;
+constexpr int64_t kMostSampled = 16'384;  // tokens of a vocabulary: the reference sorts them
 constexpr int64_t kSpareExperts = 2;  // more than a token chooses
 constexpr int kNumCalls = 3;
 
@@ -105,6 +107,10 @@ void RunDense(const SelfTestArgs& args, int64_t num_tokens, Runner& runner) {
       "mlp",
       absl::StrFormat("%d x %d by %d, %s", num_tokens, hidden_size, mlp.intermediate_size, format),
       MlpProblem(args.weights, mlp));
+  const int64_t sampled_vocab_size = std::min(shape.vocab_size, kMostSampled);
+  runner.Run("sample",
+             absl::StrFormat("%d x %d", num_tokens, sampled_vocab_size),
+             SampleProblem({.num_rows = num_tokens, .vocab_size = sampled_vocab_size}));
 }
 
 void RunAttention(const SelfTestArgs& args, int64_t num_tokens, Runner& runner) {

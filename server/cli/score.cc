@@ -41,7 +41,7 @@ absl::StatusOr<std::vector<double>> ScoreTokens(LoadedModel& loaded,
     for (int64_t begin = 0; begin < last; begin += kRows) {
       const int64_t count = std::min(kRows, last - begin);
       const TensorView<float, 2> logits = MakeView(buffer.data(), count, vocab_size);
-      loaded.model().ComputeLogits(hidden.Slice(begin, count), loaded.context(), logits);
+      loaded.model().FetchLogits(hidden.Slice(begin, count), loaded.context(), logits);
       for (int64_t i = 0; i < count; ++i) {
         const TokenId target = ids[static_cast<size_t>(first + begin + i + 1)];
         logprobs.push_back(double{logits(i, target)} - LogSumExp(logits.Row(i)));

@@ -148,7 +148,7 @@ class HiddenStateTest : public DraftsTest {
     const TensorView<float, 2> rows = MakeView(hidden.data(), count, config.hidden_size);
     runner_.model().ForwardMtp(0, batch, rows, *cache, runner_.context(), rows);
     std::vector<float> logits(static_cast<size_t>(count * config.vocab_size));
-    runner_.model().ComputeLogits(
+    runner_.model().FetchLogits(
         rows, runner_.context(), MakeView(logits.data(), count, config.vocab_size));
     for (int64_t i = num_prompt_tokens - 1; i + 2 < std::ssize(tokens); ++i) {
       const auto row = logits.begin() + i * config.vocab_size;

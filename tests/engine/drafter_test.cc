@@ -76,7 +76,7 @@ class Oracle {
 
   TokenId Best(const TensorView<const float, 2>& row) {
     std::vector<float> logits(static_cast<size_t>(config().vocab_size));
-    runner_.model().ComputeLogits(
+    runner_.model().FetchLogits(
         row, runner_.context(), MakeView(logits.data(), 1, config().vocab_size));
     return static_cast<TokenId>(std::max_element(logits.begin(), logits.end()) - logits.begin());
   }

@@ -65,6 +65,10 @@ void Spoil(const MoeExpertsArgs& args, const Device& device) {
   Put(device, kNan, args.y(kBadRow, 3));
 }
 
+void Spoil(const SampleArgs& args, const Device& device) {
+  Put(device, kNoToken, args.token_ids(kBadRow));
+}
+
 // The op with these arguments, going wrong where `fault` says.
 template <typename Args>
 struct Faulty {
@@ -134,17 +138,23 @@ class KernelGuardTest : public testing::TestWithParam<std::string> {
                             .max_samples = 8});
   }
 
-  // Four sequences that have computed `num_computed` tokens each.
-  std::vector<TestSequence> MakeSequences() const {
+  // Four sequences that have computed no token. With log-probabilities their tokens are chosen on
+  // the host.
+  std::vector<TestSequence> MakeSequences(int32_t num_logprobs) const {
     const std::vector<TokenId> ids = golden_.Ids("input_ids");
     std::vector<TestSequence> sequences;
     for (int32_t s = 0; s < 4; ++s) {
       sequences.push_back({.tokens = {ids.begin() + s, ids.begin() + s + 20},
                            .num_prompt_tokens = 20,
                            .blocks = {2 * s, 2 * s + 1},
-                           .params = {.temperature = 0, .num_logprobs = 0}});
+                           .params = {.temperature = 0, .num_logprobs = num_logprobs}});
     }
     return sequences;
+  }
+
+  // Those that the op of the test serves.
+  std::vector<TestSequence> SequencesOfOp() const {
+    return MakeSequences(GetParam() == "sample" ? -1 : 0);
   }
 
   // Steps of one token of each sequence.
@@ -175,7 +185,7 @@ class KernelGuardTest : public testing::TestWithParam<std::string> {
   int64_t CallsPerStep(const std::string& op, const KernelTable& table) {
     const KernelTable counting = MakeFaulty(table, "", {});
     ExecutorFixture fixture = MakeExecutor(counting);
-    Run(fixture, MakeSequences(), 1);
+    Run(fixture, SequencesOfOp(), 1);
     return NumCallsOf(op, counting);
   }
 
@@ -187,12 +197,12 @@ class KernelGuardTest : public testing::TestWithParam<std::string> {
 TEST_P(KernelGuardTest, TheOpAtFaultIsBlamedAndNoBitChanges) {
   const KernelTable table = Table("reference");
   ExecutorFixture clean = MakeExecutor(table);
-  const std::vector<StepOutput> expected = Run(clean, MakeSequences(), 2);
+  const std::vector<StepOutput> expected = Run(clean, SequencesOfOp(), 2);
   const int64_t num_calls = CallsPerStep(GetParam(), table);
   for (const int64_t call : std::set<int64_t>{0, num_calls / 2, num_calls - 1}) {
     ExecutorFixture faulty =
         MakeExecutor(MakeFaulty(table, GetParam(), {.call = call, .period = num_calls}));
-    const std::vector<StepOutput> outputs = Run(faulty, MakeSequences(), 2);
+    const std::vector<StepOutput> outputs = Run(faulty, SequencesOfOp(), 2);
     for (size_t i = 0; i < outputs.size(); ++i) {
       EXPECT_EQ(outputs[i].health, std::vector<RowHealth>(4, RowHealth::kFinite)) << call;
       for (size_t s = 0; s < 4; ++s) {
@@ -207,11 +217,11 @@ TEST_P(KernelGuardTest, TheOpAtFaultIsBlamedAndNoBitChanges) {
 TEST_P(KernelGuardTest, OtherSequencesKeepTheirBits) {
   for (const KernelTable& table : Tables()) {
     ExecutorFixture clean = MakeExecutor(table);
-    const std::vector<StepOutput> expected = Run(clean, MakeSequences(), 2);
+    const std::vector<StepOutput> expected = Run(clean, SequencesOfOp(), 2);
     const int64_t num_calls = CallsPerStep(GetParam(), table);
     ExecutorFixture faulty =
         MakeExecutor(MakeFaulty(table, GetParam(), {.call = num_calls - 1, .period = num_calls}));
-    const std::vector<StepOutput> outputs = Run(faulty, MakeSequences(), 2);
+    const std::vector<StepOutput> outputs = Run(faulty, SequencesOfOp(), 2);
     for (size_t i = 0; i < outputs.size(); ++i) {
       EXPECT_EQ(outputs[i].health, std::vector<RowHealth>(4, RowHealth::kFinite));
       for (size_t s = 0; s < 4; ++s) {
@@ -227,11 +237,11 @@ TEST_P(KernelGuardTest, AnOpThatKeepsFailingIsDemoted) {
   for (const KernelTable& table : Tables()) {
     const int64_t num_steps = KernelGuard::kMaxFaults + 2;
     ExecutorFixture clean = MakeExecutor(table);
-    const std::vector<StepOutput> expected = Run(clean, MakeSequences(), num_steps);
+    const std::vector<StepOutput> expected = Run(clean, SequencesOfOp(), num_steps);
     const int64_t num_calls = CallsPerStep(GetParam(), table);
     const KernelTable broken = MakeFaulty(table, GetParam(), {.call = 0, .period = num_calls});
     ExecutorFixture fixture = MakeExecutor(broken);
-    std::vector<TestSequence> sequences = MakeSequences();
+    std::vector<TestSequence> sequences = SequencesOfOp();
     StepOutput output;
     for (int64_t step = 1; step <= num_steps; ++step) {
       const int64_t calls_before = NumCallsOf(GetParam(), broken);
@@ -255,9 +265,9 @@ TEST_P(KernelGuardTest, AnOpThatKeepsFailingIsDemoted) {
 TEST_P(KernelGuardTest, ASingleFaultCostsNothingButTime) {
   const KernelTable table = BestKernels();
   ExecutorFixture clean = MakeExecutor(table);
-  const std::vector<StepOutput> expected = Run(clean, MakeSequences(), 2);
+  const std::vector<StepOutput> expected = Run(clean, SequencesOfOp(), 2);
   ExecutorFixture faulty = MakeExecutor(MakeFaulty(table, GetParam(), {.call = 0}));
-  const std::vector<StepOutput> outputs = Run(faulty, MakeSequences(), 2);
+  const std::vector<StepOutput> outputs = Run(faulty, SequencesOfOp(), 2);
   for (size_t i = 0; i < outputs.size(); ++i) {
     for (size_t s = 0; s < 4; ++s) {
       EXPECT_TRUE(IsSame(outputs[i].samples[s], expected[i].samples[s]));
@@ -273,7 +283,7 @@ INSTANTIATE_TEST_SUITE_P(Ops, KernelGuardTest, testing::ValuesIn(OpNames()), [](
 // Copies are not made twice: by then their sources may have been written to.
 TEST_F(KernelGuardTest, AStepThatIsRunAgainKeepsItsCopies) {
   const KernelTable table = Table("reference");
-  std::vector<TestSequence> sequences = MakeSequences();
+  std::vector<TestSequence> sequences = MakeSequences(0);
   const auto run = [&](const KernelTable& kernels) {
     ExecutorFixture fixture = MakeExecutor(kernels);
     std::vector<TestSequence> parents = sequences;
@@ -310,7 +320,7 @@ void AttendAndNote(const MlaAttentionArgs& args, ExecutionContext& context) {
 
 TEST_F(KernelGuardTest, RowsOfABrokenSequenceAreZeroed) {
   Golden poisoned = Golden::Load("v3-bf16");
-  std::vector<TestSequence> sequences = MakeSequences();
+  std::vector<TestSequence> sequences = MakeSequences(0);
   poisoned.PoisonEmbedding(sequences[2].tokens[1]);
   KernelTable kernels = BestKernels();
   kernels.mla_attention.function = &AttendAndNote;

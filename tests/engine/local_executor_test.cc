@@ -200,6 +200,46 @@ TEST_F(LocalExecutorTest, OneRowGivesSamplesOfSeveralSequences) {
   EXPECT_GT(num_distinct, 5U);
 }
 
+// Without them the back end chooses where logits lie, with them a sampler on the host does. Some
+// need the host for another reason, and share the row.
+TEST_F(LocalExecutorTest, LogprobsChangeNoToken) {
+  for (const KernelTable& kernels : test::WithEmulatedCuda({BestKernels()})) {
+    std::vector<TestSequence> sequences = MakeSequences();
+    ExecutorFixture fixture = MakeExecutor(golden_, kernels);
+    StepInput input = MakeStep(sequences, {0, 1, 0, 5});
+    std::vector<SamplingParams> params;
+    for (uint64_t seed = 0; seed < 20; ++seed) {
+      const SamplingParams base = {.temperature = seed % 5 == 0 ? 0.0F : 1.5F,
+                                   .top_k = seed % 2 == 0 ? 0 : 50,
+                                   .top_p = seed % 3 == 0 ? 1.0F : 0.9F,
+                                   .min_p = seed % 7 == 0 ? 0.01F : 0.0F,
+                                   .seed = seed};
+      params.push_back(base);
+      params.push_back(base);
+      params.back().num_logprobs = 2;
+      params.push_back(base);
+      params.back().logit_bias = {{17, 0.0F}};
+    }
+    const std::vector<SampleRow> rows = input.samples;
+    input.samples.clear();
+    for (SampleRow row : rows) {
+      for (const SamplingParams& each : params) {
+        row.params = &each;
+        input.samples.push_back(row);
+      }
+    }
+    StepOutput output;
+    fixture.Run(input, output);
+    for (size_t i = 0; i < output.samples.size(); i += 3) {
+      EXPECT_NE(output.samples[i].token, kNoToken);
+      EXPECT_EQ(output.samples[i + 1].token, output.samples[i].token);
+      EXPECT_EQ(output.samples[i + 2].token, output.samples[i].token);
+      EXPECT_TRUE(output.samples[i].top_logprobs.empty());
+      EXPECT_EQ(output.samples[i + 1].top_logprobs.size(), 2U);
+    }
+  }
+}
+
 // More rows than go through lm_head at a time.
 TEST_F(LocalExecutorTest, EveryRowOfALongStepCanBeSampled) {
   std::vector<TestSequence> sequences = MakeSequences();

@@ -15,6 +15,7 @@
 #include "kernels/self_test/moe_experts.h"
 #include "kernels/self_test/moe_route.h"
 #include "kernels/self_test/rms_norm.h"
+#include "kernels/self_test/sample.h"
 #include "tests/support/compare.h"
 #include "tests/support/emulated_table.h"
 #include "tests/support/kernel_runner.h"
@@ -219,6 +220,18 @@ TEST_P(FarFloatTest, RmsNormOfRowsFarApart) {
   args.y = y.view();
   table_.rms_norm(args, context());
   EXPECT_TRUE(test::HasSameBits(y.Elements(), problem.Outputs()));
+}
+
+TEST_P(FarFloatTest, SampleOfRowsFarApart) {
+  self_test::SampleProblem problem({.num_rows = 3, .vocab_size = 150});
+  problem.Reset();
+  SampleArgs args = problem.Args();
+  problem.Call(table_, context());
+  const std::vector<TokenId> near = problem.token_ids.Elements();
+  const FarTensor logits(args.logits);
+  args.logits = logits.view();
+  table_.sample(args, context());
+  EXPECT_EQ(problem.token_ids.Elements(), near);
 }
 
 TEST_P(FarPublishedTest, RouteOfRowsFarApart) {

@@ -38,7 +38,7 @@ TEST(KernelRegistryTest, EveryBackEndFillsEveryEntry) {
           EXPECT_NE(kernel.function, nullptr);
         },
         *table);
-    EXPECT_EQ(num_ops, 8);
+    EXPECT_EQ(num_ops, 9);
   }
 }
 
@@ -105,7 +105,8 @@ TEST(KernelRegistryTest, DescribesOneOpALine) {
             "mla_project: reference\n"
             "mla_attention: reference\n"
             "moe_route: reference\n"
-            "moe_experts: reference");
+            "moe_experts: reference\n"
+            "sample: reference");
 }
 
 }  // namespace

@@ -173,5 +173,15 @@ TEST_F(ValidateDeathTest, MlaAttention) {
   EXPECT_DEATH(Validate(args), "cache.block_size > 0");
 }
 
+TEST_F(ValidateDeathTest, Sample) {
+  SampleArgs args = {
+      .logits = View(2, 9), .choices = View<SampleChoice>(3), .token_ids = View<TokenId>(3)};
+  Validate(args);
+  args.logits = View(2, 0);
+  EXPECT_DEATH(table_.sample(args, runner_.context), "args.logits.extent\\(1\\) > 0");
+  args.token_ids = View<TokenId>(2);
+  EXPECT_DEATH(Validate(args), "\\(2 vs. 3\\)");
+}
+
 }  // namespace
 }  // namespace hadal

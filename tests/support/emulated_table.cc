@@ -45,7 +45,8 @@ KernelTable EmulatedTilesTable() {
           .mla_project = {name, &Run<&cpu::MlaProject, MlaProjectArgs>},
           .mla_attention = {name, &Run<&cpu::MlaAttention, MlaAttentionArgs>},
           .moe_route = {name, &Run<&cpu::MoeRoute, MoeRouteArgs>},
-          .moe_experts = {name, &Run<&cpu::MoeExperts, MoeExpertsArgs>}};
+          .moe_experts = {name, &Run<&cpu::MoeExperts, MoeExpertsArgs>},
+          .sample = {name, &Run<&cpu::Sample, SampleArgs>}};
 }
 
 bool EmulatesCuda() {

@@ -66,7 +66,7 @@ absl::Status AddText(const ScoredText& text,
     const auto logits =
         [&](LoadedModel& loaded, const std::vector<float>& hidden, std::vector<float>& buffer) {
           const TensorView<float, 2> rows = MakeView(buffer.data(), count, vocab_size);
-          loaded.model().ComputeLogits(
+          loaded.model().FetchLogits(
               MakeView(hidden.data() + begin * hidden_size, count, hidden_size),
               loaded.context(),
               rows);

@@ -48,6 +48,16 @@ int64_t BytesOf(const WeightMatrix& weight) {
   return SizeBytes(weight);
 }
 
+SampleChoice ChoiceOf(float temperature, int32_t top_k, float top_p) {
+  return {.seed = 1,
+          .position = 1,
+          .row = 0,
+          .temperature = temperature,
+          .top_k = top_k,
+          .top_p = top_p,
+          .min_p = 0};
+}
+
 class Bench {
  public:
   Bench(const KernelTable& table, const GpuLimits& limits) : table_(table), limits_(limits) {}
@@ -59,6 +69,7 @@ class Bench {
   void Norm(const Shape& shape, int64_t num_tokens);
   void Route(const Shape& shape, int64_t num_tokens);
   void Experts(const Shape& shape, int64_t num_tokens);
+  void Sample(const Shape& shape, const char* what, const SampleChoice& choice, int64_t num_rows);
   void Attention(const Shape& shape, int64_t num_sequences, int64_t context, int64_t span);
   void Report(const char* shape,
               const char* what,
@@ -250,6 +261,34 @@ void Bench::Experts(const Shape& shape, int64_t num_tokens) {
          });
 }
 
+// One choice for each row of logits between -4 and 4, of which a good part matters.
+void Bench::Sample(const Shape& shape,
+                   const char* what,
+                   const SampleChoice& choice,
+                   int64_t num_rows) {
+  RandomMemory memory;
+  const auto logits =
+      MakeView(static_cast<const float*>(memory.Floats(num_rows * shape.vocab_size, 4)),
+               num_rows,
+               shape.vocab_size);
+  std::vector<SampleChoice> choices(static_cast<size_t>(num_rows), choice);
+  for (int64_t row = 0; row < num_rows; ++row) {
+    choices[static_cast<size_t>(row)].row = row;
+  }
+  const auto token_ids =
+      MakeView(memory.Copy(std::vector<TokenId>(static_cast<size_t>(num_rows))), num_rows);
+  const auto there = MakeView(static_cast<const SampleChoice*>(memory.Copy(choices)), num_rows);
+  Report(shape.name,
+         what,
+         absl::StrFormat("%d x %d", num_rows, shape.vocab_size),
+         4.0 * static_cast<double>(num_rows * shape.vocab_size),
+         0,
+         1,
+         [&](int /*copy*/) {
+           table_.sample({.logits = logits, .choices = there, .token_ids = token_ids}, context_);
+         });
+}
+
 // Each sequence has `context` cached positions, the last `span` of them asked about.
 void Bench::Attention(const Shape& shape, int64_t num_sequences, int64_t context, int64_t span) {
   constexpr int64_t kBlockSize = 64;
@@ -323,6 +362,10 @@ void Bench::Run(const Shape& shape) {
   }
   for (const int64_t num_tokens : {1, 64}) {
     Linear(shape, "lm_head", shape.vocab_size, shape.hidden_size, num_tokens);
+    Sample(shape, "sample greedy", ChoiceOf(0, 0, 1), num_tokens);
+    Sample(shape, "sample", ChoiceOf(1, 0, 1), num_tokens);
+    Sample(shape, "sample top_k 40", ChoiceOf(1, 40, 1), num_tokens);
+    Sample(shape, "sample top_p 0.95", ChoiceOf(1, 0, 0.95F), num_tokens);
   }
   Attention(shape, 1, 4096, 1);
   Attention(shape, 128, 1024, 1);

@@ -170,7 +170,7 @@ class Batches {
     const auto hidden_view = MakeView(hidden.data(), batch.num_tokens(), config.hidden_size);
     const auto logits_view = MakeView(logits.data(), batch.num_tokens(), config.vocab_size);
     runner_.model().Forward(batch, *cache_, runner_.context(), hidden_view);
-    runner_.model().ComputeLogits(hidden_view, runner_.context(), logits_view);
+    runner_.model().FetchLogits(hidden_view, runner_.context(), logits_view);
     for (size_t row = 0; row < owners.size(); ++row) {
       const auto values = logits_view.Row(row);
       logits_[owners[row]].insert(logits_[owners[row]].end(), values.begin(), values.end());

@@ -178,7 +178,7 @@ std::vector<float> MtpLogits(const Golden& golden,
     const TensorView<float, 2> rows =
         MakeView(hidden.data() + begin * config.hidden_size, count, config.hidden_size);
     runner.model().ForwardMtp(0, batch, rows, *cache, runner.context(), rows);
-    runner.model().ComputeLogits(
+    runner.model().FetchLogits(
         rows,
         runner.context(),
         MakeView(logits.data() + begin * config.vocab_size, count, config.vocab_size));
@@ -231,7 +231,7 @@ TEST_P(GoldenTest, ABatchOfSequencesEqualsEachAlone) {
     runner.model().Forward(batch, *cache, runner.context(), rows);
     for (int64_t s = 0; s < 2; ++s) {
       const int64_t last = batch.query_starts[static_cast<size_t>(s + 1)] - 1;
-      runner.model().ComputeLogits(
+      runner.model().FetchLogits(
           rows.Slice(last, 1),
           runner.context(),
           MakeView(last_logits.data() + s * config.vocab_size, 1, config.vocab_size));

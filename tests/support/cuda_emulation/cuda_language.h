@@ -163,3 +163,27 @@ inline float __uint_as_float(uint32_t bits) {
 inline uint32_t __float_as_uint(float value) {
   return std::bit_cast<uint32_t>(value);
 }
+inline double __longlong_as_double(long long bits) {
+  return std::bit_cast<double>(bits);
+}
+inline long long __double_as_longlong(double value) {
+  return std::bit_cast<long long>(value);
+}
+
+// Operations that are fused with no other: sources on the emulator are compiled without
+// contraction.
+inline float __fadd_rn(float a, float b) {
+  return a + b;
+}
+inline float __fmul_rn(float a, float b) {
+  return a * b;
+}
+inline double __dadd_rn(double a, double b) {
+  return a + b;
+}
+inline double __dmul_rn(double a, double b) {
+  return a * b;
+}
+inline double __ddiv_rn(double a, double b) {
+  return a / b;
+}

@@ -1,4 +1,4 @@
-#include "engine/sample/portable_math.h"
+#include "kernels/sample/portable_math.h"
 
 #include <array>
 #include <bit>

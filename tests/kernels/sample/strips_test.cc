@@ -1,4 +1,4 @@
-#include "engine/sample/strips.h"
+#include "kernels/sample/strips.h"
 
 #include <cmath>
 #include <limits>

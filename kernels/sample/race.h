@@ -3,7 +3,7 @@
 #include <cstdint>
 
 #include "base/token_id.h"
-#include "engine/sample/token_weights.h"
+#include "kernels/sample/token_weights.h"
 
 namespace hadal {
 

@@ -1,4 +1,4 @@
-#include "engine/sample/token_weights.h"
+#include "kernels/sample/token_weights.h"
 
 #include <algorithm>
 #include <cmath>
@@ -8,7 +8,7 @@
 
 #include <gtest/gtest.h>
 
-#include "engine/sample/strips.h"
+#include "kernels/sample/strips.h"
 
 namespace hadal {
 namespace {
@@ -48,7 +48,8 @@ std::vector<float> Cut(const std::vector<float>& logits, const Cuts& cuts, Token
   return Weights(logits.size(), weights);
 }
 
-// The definition: tokens in order, the heaviest first and lower ids first among equals.
+// The definition, with masses in whole units: tokens in order, the heaviest first and lower ids
+// first among equals.
 std::vector<float> CutBySorting(const std::vector<float>& weights, const Cuts& cuts) {
   std::vector<size_t> order(weights.size());
   for (size_t i = 0; i < order.size(); ++i) {
@@ -59,9 +60,10 @@ std::vector<float> CutBySorting(const std::vector<float>& weights, const Cuts& c
   if (cuts.top_k > 0) {
     order.resize(std::min(order.size(), static_cast<size_t>(cuts.top_k)));
   }
+  const auto mass_of = [](float weight) { return std::nearbyint(double{weight} * 0x1p35); };
   double total = 0;
   for (const size_t token : order) {
-    total += weights[token];
+    total += mass_of(weights[token]);
   }
   std::vector<float> kept(weights.size());
   double mass = 0;
@@ -69,7 +71,7 @@ std::vector<float> CutBySorting(const std::vector<float>& weights, const Cuts& c
     if (cuts.top_p < 1 && mass >= double{cuts.top_p} * total) {
       break;
     }
-    mass += weights[token];
+    mass += mass_of(weights[token]);
     kept[token] = weights[token] >= cuts.min_p ? weights[token] : 0;
   }
   return kept;
@@ -89,10 +91,17 @@ std::vector<float> MakeLogits(size_t size, float spread, int num_values, std::mt
   return logits;
 }
 
-TEST(TokenWeightsTest, AreThoseOfSoftmax) {
+class TokenWeightsTest : public testing::Test {
+ protected:
+  TokenWeights WeightsOf(size_t vocab_size) { return {vocab_size, memory_}; }
+
+  ScratchArena memory_ = ScratchArena(CpuDevice());
+};
+
+TEST_F(TokenWeightsTest, AreThoseOfSoftmax) {
   std::mt19937 random(1);
   const std::vector<float> logits = MakeLogits(1000, 3, 0, random);
-  TokenWeights weights(logits.size());
+  TokenWeights weights = WeightsOf(logits.size());
   const float highest = HighestOf(logits);
   const std::vector<float> all = Cut(logits, {.temperature = 0.6F}, weights);
   for (size_t i = 0; i < logits.size(); ++i) {
@@ -104,11 +113,11 @@ TEST(TokenWeightsTest, AreThoseOfSoftmax) {
 }
 
 // One object serves all, each time as if it were new.
-TEST(TokenWeightsTest, CutsAreThoseOfSortedTokens) {
+TEST_F(TokenWeightsTest, CutsAreThoseOfSortedTokens) {
   std::mt19937 random(2);
   std::vector<int32_t> top_ks = {0, 1, 2, 3, 40, 64, 65, 500, 100'000};
   for (const size_t size : {1, 5, 64, 65, 1000, 5000}) {
-    TokenWeights weights(size);
+    TokenWeights weights = WeightsOf(size);
     for (const float spread : {0.0F, 0.01F, 1.0F, 5.0F, 60.0F}) {
       for (const int num_values : {0, 1, 4}) {
         const std::vector<float> logits = MakeLogits(size, spread, num_values, random);
@@ -127,9 +136,9 @@ TEST(TokenWeightsTest, CutsAreThoseOfSortedTokens) {
   }
 }
 
-TEST(TokenWeightsTest, LowerIdsStayAmongEquals) {
+TEST_F(TokenWeightsTest, LowerIdsStayAmongEquals) {
   const std::vector<float> logits(256, 2);
-  TokenWeights weights(logits.size());
+  TokenWeights weights = WeightsOf(logits.size());
   const auto num_kept = [&](const Cuts& cuts) {
     const std::vector<float> kept = Cut(logits, cuts, weights);
     const auto end = std::find(kept.begin(), kept.end(), 0);
@@ -144,9 +153,9 @@ TEST(TokenWeightsTest, LowerIdsStayAmongEquals) {
   EXPECT_EQ(num_kept({.min_p = 1}), 256);
 }
 
-TEST(TokenWeightsTest, AnyTemperatureLeavesTheBest) {
+TEST_F(TokenWeightsTest, AnyTemperatureLeavesTheBest) {
   const std::vector<float> logits = {-3, 5, 4.9F, -1e30F};
-  TokenWeights weights(logits.size());
+  TokenWeights weights = WeightsOf(logits.size());
   for (const float temperature : {1e-45F, 1e-38F, 1e-6F}) {
     const Cuts cuts = {.temperature = temperature, .top_p = 0.9F};
     EXPECT_EQ(Cut(logits, cuts, weights), (std::vector<float>{0, 1, 0, 0}));

@@ -1,4 +1,4 @@
-#include "engine/sample/race.h"
+#include "kernels/sample/race.h"
 
 #include <bit>
 #include <cmath>
@@ -8,7 +8,7 @@
 
 #include <gtest/gtest.h>
 
-#include "engine/sample/strips.h"
+#include "kernels/sample/strips.h"
 
 namespace hadal {
 namespace {
@@ -20,7 +20,9 @@ constexpr uint64_t kSeed = 42;
 // Weights of logits, with the maxima that they read.
 struct Weighed {
   explicit Weighed(std::vector<float> values)
-      : logits(std::move(values)), strip_highest(NumStrips(logits.size())), weights(logits.size()) {
+      : logits(std::move(values)),
+        strip_highest(NumStrips(logits.size())),
+        weights(logits.size(), memory) {
     for (size_t strip = 0; strip < strip_highest.size(); ++strip) {
       strip_highest[strip] = HighestOf(StripOf(std::span<const float>(logits), strip));
     }
@@ -32,6 +34,7 @@ struct Weighed {
 
   std::vector<float> logits;
   std::vector<float> strip_highest;
+  ScratchArena memory = ScratchArena(CpuDevice());
   TokenWeights weights;
 };
 

@@ -1,15 +1,15 @@
-#include "engine/sample/token_weights.h"
+#include "kernels/sample/token_weights.h"
 
 #include <algorithm>
 #include <array>
 #include <bit>
-#include <cmath>
 #include <functional>
 #include <limits>
 
 #include "base/check.h"
-#include "engine/sample/portable_math.h"
-#include "engine/sample/strips.h"
+#include "kernels/sample/mass.h"
+#include "kernels/sample/portable_math.h"
+#include "kernels/sample/strips.h"
 
 namespace hadal {
 namespace {
@@ -33,13 +33,13 @@ void DropLighter(float least, std::span<float> weights) {
 
 }  // namespace
 
-TokenWeights::TokenWeights(size_t vocab_size)
-    : heaviest_(NumStrips(vocab_size)),
-      is_weighed_(heaviest_.size()),
-      weights_(vocab_size),
-      tokens_(vocab_size),
-      bucket_sums_(kNumBuckets),
-      strip_scratch_(heaviest_.size()) {}
+TokenWeights::TokenWeights(size_t vocab_size, ScratchArena& memory)
+    : heaviest_(memory.Allocate<float>(NumStrips(vocab_size)).Row()),
+      is_weighed_(memory.Allocate<uint8_t>(heaviest_.size()).Row()),
+      weights_(memory.Allocate<float>(vocab_size).Row()),
+      tokens_(memory.Allocate<uint32_t>(vocab_size).Row()),
+      bucket_sums_(memory.Allocate<BucketSums>(kNumBuckets).Row()),
+      strip_scratch_(memory.Allocate<float>(heaviest_.size()).Row()) {}
 
 void TokenWeights::Reset(const Args& args) {
   CHECK_EQ(args.logits.size(), weights_.size());
@@ -48,14 +48,14 @@ void TokenWeights::Reset(const Args& args) {
   highest_ = HighestOf(args.strip_highest);
   const auto best = std::find(args.strip_highest.begin(), args.strip_highest.end(), highest_);
   heaviest_strip_ = static_cast<size_t>(best - args.strip_highest.begin());
-  scale_ = std::min(1 / args.temperature, std::numeric_limits<float>::max());
+  scale_ = ScaleOf(args.temperature);
   least_ = 0;
   ExpBelow(args.strip_highest, highest_, scale_, heaviest_);
   std::fill(is_weighed_.begin(), is_weighed_.end(), uint8_t{0});
 }
 
 std::span<const float> TokenWeights::Strip(size_t strip) {
-  const std::span<float> weights = StripOf(std::span(weights_), strip);
+  const std::span<float> weights = StripOf(weights_, strip);
   if (is_weighed_[strip] == 0) {
     ExpBelow(StripOf(args_.logits, strip), highest_, scale_, weights);
     if (least_ > 0) {
@@ -82,15 +82,18 @@ void TokenWeights::KeepTopK(int32_t top_k) {
   Keep(FindCut(Collect(least), Measure::kCount, top_k));
 }
 
-// Tokens that all together could not hold the mass that may go are not looked at.
+// Tokens that all together could not hold the mass that may go are not looked at: none of them has
+// more than its share of that, in whole units, so that it weighs less than half a unit above.
 void TokenWeights::KeepTopP(float top_p) {
   if (top_p >= 1) {
     return;
   }
-  constexpr double kMargin = 0.999;  // far more than sums are off
-  const double mass = Mass();
-  const double least = (1 - double{top_p}) * mass * kMargin / static_cast<double>(weights_.size());
-  Keep(FindCut(Collect(static_cast<float>(least)), Measure::kMass, double{top_p} * mass));
+  constexpr double kMargin = 0.999;  // far more than this is off
+  const int64_t mass = Mass();
+  const int64_t target = MassToHold(top_p, mass);
+  const double share = static_cast<double>(mass - target) / static_cast<double>(weights_.size());
+  const double least = (share - 0.5) * kMassUnit * kMargin;
+  Keep(FindCut(Collect(static_cast<float>(least)), Measure::kMass, target));
 }
 
 void TokenWeights::KeepMinP(float min_p) {
@@ -102,16 +105,18 @@ void TokenWeights::KeepMinP(float min_p) {
     if (heaviest_[strip] < min_p) {
       heaviest_[strip] = 0;
     } else if (is_weighed_[strip] != 0) {
-      DropLighter(min_p, StripOf(std::span(weights_), strip));
+      DropLighter(min_p, StripOf(weights_, strip));
     }
   }
 }
 
-double TokenWeights::Mass() {
-  double mass = 0;
+int64_t TokenWeights::Mass() {
+  int64_t mass = 0;
   for (size_t strip = 0; strip < num_strips(); ++strip) {
     if (heaviest_[strip] > 0) {
-      mass += SumOf(Strip(strip));
+      for (const float weight : Strip(strip)) {
+        mass += MassOf(weight);
+      }
     }
   }
   return mass;
@@ -135,13 +140,13 @@ std::span<uint32_t> TokenWeights::Collect(float least) {
 }
 
 // Where what is heavier, and then what is as heavy in order of id, reaches `target`; or the last of
-// `tokens` when sums fall short of it by rounding. Digit by digit, as radix sort does, but into the
+// `tokens` when there are fewer. Digit by digit, as radix sort does, but into the
 // one bucket alone in which the target is reached.
 TokenWeights::Cut TokenWeights::FindCut(std::span<uint32_t> tokens,
                                         Measure measure,
-                                        double target) {
+                                        int64_t target) {
   CHECK(!tokens.empty());
-  double above = 0;  // the sum of what is heavier than all of `tokens`
+  int64_t above = 0;  // the sum of what is heavier than all of `tokens`
   const auto weigh_same = [this](uint32_t a, uint32_t b) { return weights_[a] == weights_[b]; };
   for (const int shift : kShifts) {
     if (std::equal(tokens.begin() + 1, tokens.end(), tokens.begin(), weigh_same)) {
@@ -150,9 +155,10 @@ TokenWeights::Cut TokenWeights::FindCut(std::span<uint32_t> tokens,
     tokens = Refine(tokens, {shift, measure, target}, above);
   }
   const float weight = weights_[tokens[0]];
-  const double each = measure == Measure::kCount ? 1 : double{weight};
-  const double num_kept =
-      std::clamp(std::ceil((target - above) / each), 1.0, static_cast<double>(tokens.size()));
+  const int64_t each = measure == Measure::kCount ? 1 : MassOf(weight);
+  CHECK_GT(each, 0);  // where the target is reached, something is added
+  const int64_t num_kept =
+      std::clamp<int64_t>((target - above + each - 1) / each, 1, std::ssize(tokens));
   return {weight, tokens[static_cast<size_t>(num_kept) - 1]};
 }
 
@@ -160,18 +166,18 @@ TokenWeights::Cut TokenWeights::FindCut(std::span<uint32_t> tokens,
 // sum of those in higher buckets to `above`.
 std::span<uint32_t> TokenWeights::Refine(std::span<uint32_t> tokens,
                                          const Digit& digit,
-                                         double& above) {
+                                         int64_t& above) {
   std::fill(bucket_sums_.begin(), bucket_sums_.end(), BucketSums{});
   for (size_t i = 0; i < tokens.size(); ++i) {
     const float weight = weights_[tokens[i]];
     bucket_sums_[BucketOf(weight, digit.shift)][i % kNumSums] +=
-        digit.measure == Measure::kCount ? 1 : double{weight};
+        digit.measure == Measure::kCount ? 1 : MassOf(weight);
   }
-  double sum = above;
+  int64_t sum = above;
   size_t reached = 0;
   for (size_t bucket = kNumBuckets; bucket-- > 0 && sum < digit.target;) {
     const BucketSums& sums = bucket_sums_[bucket];
-    const double bucket_sum = (sums[0] + sums[1]) + (sums[2] + sums[3]);
+    const int64_t bucket_sum = (sums[0] + sums[1]) + (sums[2] + sums[3]);
     if (bucket_sum > 0) {
       reached = bucket;
       above = sum;
@@ -193,7 +199,7 @@ void TokenWeights::Keep(const Cut& cut) {
       continue;
     }
     Strip(strip);
-    const std::span<float> weights = StripOf(std::span(weights_), strip);
+    const std::span<float> weights = StripOf(weights_, strip);
     auto token = static_cast<uint32_t>(strip * kStripTokens);
     for (float& weight : weights) {
       const bool stays = weight > cut.weight || (weight == cut.weight && token <= cut.last_token);

@@ -1,11 +1,19 @@
 #pragma once
 
+#include <algorithm>
+#include <limits>
 #include <span>
 
 namespace hadal {
 
 /// Functions that give the same bits on every CPU, as the C library's do not: nothing but single
-/// additions, multiplications and divisions in a fixed order, none of them fused.
+/// additions, multiplications and divisions in a fixed order, none of them fused. Their twins for
+/// GPUs are in kernels/cuda/sample/exact_math.h.
+
+/// What logits are multiplied with. REQUIRES: temperature > 0.
+constexpr float ScaleOf(float temperature) {
+  return std::min(1 / temperature, std::numeric_limits<float>::max());
+}
 
 /// y[i] = exp((x[i] - highest) * scale), with a relative error of at most 1e-7 for the float that
 /// (x[i] - highest) * scale is; exactly 1 where x[i] is `highest`, and never falling where x rises.
