@@ -60,8 +60,8 @@ std::span<float> SequenceRunner::AppendAndPredict(std::span<const TokenId> token
   Append(tokens, [&](int64_t first, const TensorView<const float, 2>& hidden) {
     if (first + hidden.extent(0) > last) {
       args_.model.FetchLogits(hidden.Slice(last - first, 1),
-                                args_.context,
-                                MakeView(logits_.data(), 1, std::ssize(logits_)));
+                              args_.context,
+                              MakeView(logits_.data(), 1, std::ssize(logits_)));
     }
   });
   return logits_;

@@ -23,7 +23,7 @@ constexpr std::array<int64_t, 2> kNumTokens = {1, 5};
 constexpr int64_t kMostRows = 512;  // of a matrix, where they are alike
 constexpr int64_t kMostHeads = 2;
 constexpr int64_t kMostSampled = 16'384;  // tokens of a vocabulary: the reference sorts them
-constexpr int64_t kSpareExperts = 2;  // more than a token chooses
+constexpr int64_t kSpareExperts = 2;      // more than a token chooses
 constexpr int kNumCalls = 3;
 
 // Runs problems and tells of them.

@@ -149,10 +149,9 @@ std::vector<float> ModelRunner::Logits(const std::vector<TokenId>& tokens,
   const int64_t vocab_size = model_.config().vocab_size;
   std::vector<float> logits(tokens.size() * static_cast<size_t>(vocab_size));
   sequence.Append(tokens, [&](int64_t first, const TensorView<const float, 2>& hidden) {
-    model_.FetchLogits(
-        hidden,
-        context_,
-        MakeView(logits.data() + first * vocab_size, hidden.extent(0), vocab_size));
+    model_.FetchLogits(hidden,
+                       context_,
+                       MakeView(logits.data() + first * vocab_size, hidden.extent(0), vocab_size));
   });
   return logits;
 }

@@ -63,15 +63,15 @@ absl::Status AddText(const ScoredText& text,
   const int64_t num_places = std::ssize(tokens) - 1;
   for (int64_t begin = text.first_scored - 1; begin < num_places; begin += kRows) {
     const int64_t count = std::min(kRows, num_places - begin);
-    const auto logits =
-        [&](LoadedModel& loaded, const std::vector<float>& hidden, std::vector<float>& buffer) {
-          const TensorView<float, 2> rows = MakeView(buffer.data(), count, vocab_size);
-          loaded.model().FetchLogits(
-              MakeView(hidden.data() + begin * hidden_size, count, hidden_size),
-              loaded.context(),
-              rows);
-          return rows;
-        };
+    const auto logits = [&](LoadedModel& loaded,
+                            const std::vector<float>& hidden,
+                            std::vector<float>& buffer) {
+      const TensorView<float, 2> rows = MakeView(buffer.data(), count, vocab_size);
+      loaded.model().FetchLogits(MakeView(hidden.data() + begin * hidden_size, count, hidden_size),
+                                 loaded.context(),
+                                 rows);
+      return rows;
+    };
     const TensorView<float, 2> expected_logits = logits(expected, expected_hidden, expected_buffer);
     const TensorView<float, 2> actual_logits = logits(actual, actual_hidden, actual_buffer);
     for (int64_t i = 0; i < count; ++i) {
