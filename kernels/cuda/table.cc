@@ -16,7 +16,8 @@ absl::StatusOr<KernelTable> MakeTable() {
                      .mla_attention = {kName, &MlaAttention},
                      .moe_route = {kName, &MoeRoute},
                      .moe_experts = {kName, &MoeExperts},
-                     .device = &GpuDevice()};
+                     .device = &GpuDevice(),
+                     .is_recordable = true};
 }
 
 }  // namespace hadal::cuda
