@@ -70,6 +70,7 @@ void CopyRow(std::span<const float> from, std::span<float> to) {
 
 KernelGuard::KernelGuard(const KernelTable& selected)
     : table_(selected), reference_(reference::MakeTable()), careful_table_(selected) {
+  careful_table_.is_recordable = false;
   size_t num_ops = 0;
   KernelTable::ForEachOp(
       [&]<typename Args>(const char* name, Kernel<Args>& entry) {
@@ -111,6 +112,7 @@ int64_t KernelGuard::EndStep() {
         if (num_faults >= kMaxFaults) {
           entry = {.implementation = "reference", .function = &CallReference<Args>};
           op.demoted = true;
+          table_.is_recordable = false;
           Log(LogLevel::kError,
               absl::StrFormat("%s of %s is demoted: the reference runs in its place, which is slow",
                               name,

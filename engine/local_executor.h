@@ -14,6 +14,7 @@
 #include "engine/drafter.h"
 #include "engine/kernel_guard.h"
 #include "engine/model/model.h"
+#include "engine/model/step_recordings.h"
 #include "engine/sample/batch_sampler.h"
 #include "engine/step_cost.h"
 
@@ -60,6 +61,9 @@ class LocalExecutor final : public Executor {
   /// How each op has behaved so far. Any thread.
   [[nodiscard]] std::vector<KernelHealth> kernel_health() const { return guard_.health(); }
 
+  /// Of the steps so far. Between steps.
+  [[nodiscard]] const StepRecordings& recordings() const { return recordings_; }
+
  private:
   enum class State : int8_t { kIdle, kSubmitted, kDone };
 
@@ -86,6 +90,7 @@ class LocalExecutor final : public Executor {
   std::optional<Drafter> drafter_;
   ScratchArena host_scratch_;
   ScratchArena device_scratch_;  // of kernels that take another device's memory
+  StepRecordings recordings_;    // they name places in device_scratch_
   KernelGuard guard_;
   KernelGuard::CarefulContext context_;  // serves careful_model_, and so model_ too
   const Model model_;                    // on the guard's tables

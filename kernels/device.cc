@@ -93,6 +93,10 @@ const Device& CpuDevice() {
   return kCpu;
 }
 
+const Device& HostOf(const Device& device) {
+  return device.host != nullptr ? *device.host : CpuDevice();
+}
+
 absl::StatusOr<DeviceBuffer> DeviceBuffer::Allocate(const Device& device, size_t size_bytes) {
   DeviceBuffer buffer;
   if (size_bytes > 0) {
@@ -109,6 +113,12 @@ absl::StatusOr<DeviceBuffer> DeviceBuffer::Allocate(const Device& device, size_t
 DeviceBuffer::~DeviceBuffer() {
   if (data_ != nullptr) {
     device_->free(data_);
+  }
+}
+
+DeviceRecording::~DeviceRecording() {
+  if (recording_ != nullptr) {
+    recorder_->free(recording_);
   }
 }
 

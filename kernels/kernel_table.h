@@ -28,6 +28,9 @@ struct KernelTable {
   Kernel<SampleArgs> sample;
   /// Whose memory the ops' tensors lie in.
   const Device* device = &CpuDevice();
+  /// Whether device->recorder can record the ops: they do nothing but launch work, and what they
+  /// launch follows from shapes and addresses alone.
+  bool is_recordable = false;
 
   /// Calls visit(op name, entry of `tables`...) for each op, with the same entry of each table.
   template <typename Visitor, typename... Tables>

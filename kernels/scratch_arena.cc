@@ -26,6 +26,7 @@ void* ScratchArena::AllocateBytes(size_t size_bytes) {
       DeviceBuffer::Allocate(*device_, std::max({rounded, kMinChunkBytes, capacity_bytes()}));
   CHECK(chunk.ok());
   chunks_.push_back(*std::move(chunk));
+  ++generation_;
   top_ = {chunks_.size() - 1, rounded};
   return chunks_.back().data();
 }
@@ -39,6 +40,7 @@ void ScratchArena::Release(Mark mark) {
     auto chunk = DeviceBuffer::Allocate(*device_, total);
     CHECK(chunk.ok());
     chunks_.push_back(*std::move(chunk));
+    ++generation_;
   }
 }
 

@@ -31,6 +31,10 @@ class ScratchArena {
   /// Bytes held from the device.
   [[nodiscard]] size_t capacity_bytes() const;
 
+  /// Rises whenever memory is taken from the device or given back to it: while it stays, equal
+  /// allocations from one place on lie where they lay before.
+  [[nodiscard]] int64_t generation() const { return generation_; }
+
  private:
   friend class ScratchScope;
   struct Mark {
@@ -44,6 +48,7 @@ class ScratchArena {
   const Device* device_;
   std::vector<DeviceBuffer> chunks_;
   Mark top_;
+  int64_t generation_ = 0;
 };
 
 /// Frees, when it ends, what was allocated from the arena since it began. Scopes nest.

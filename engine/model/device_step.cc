@@ -1,5 +1,7 @@
 #include "engine/model/device_step.h"
 
+#include <algorithm>
+#include <bit>
 #include <cstddef>
 
 #include "base/check.h"
@@ -39,6 +41,27 @@ void CheckDense(const TensorView<T, 2>& rows) {
   CHECK(rows.extent(0) <= 1 || rows.strides[0] == rows.extent(1));
 }
 
+// Few widths: multiples of the eight blocks that attention takes at a time, and further up two for
+// each doubling.
+int64_t WidthOnDevice(int64_t max_blocks) {
+  const auto octave = static_cast<int64_t>(std::bit_ceil(static_cast<uint64_t>(max_blocks)));
+  const int64_t unit = std::max<int64_t>(8, octave / 4);
+  return (max_blocks + unit - 1) / unit * unit;
+}
+
+// What is added names block 0, as positions behind the last one may: nobody reads there.
+TensorView<const int32_t, 2> Widen(const TensorView<const int32_t, 2>& block_tables,
+                                   ScratchArena& scratch) {
+  const auto wide =
+      scratch.Allocate<int32_t>(block_tables.extent(0), WidthOnDevice(block_tables.extent(1)));
+  for (int64_t sequence = 0; sequence < wide.extent(0); ++sequence) {
+    const auto blocks = block_tables.Row(sequence);
+    const auto place = wide.Row(sequence);
+    std::fill(std::copy(blocks.begin(), blocks.end(), place.begin()), place.end(), 0);
+  }
+  return wide;
+}
+
 }  // namespace
 
 Step OnDevice(const Step& step) {
@@ -47,6 +70,7 @@ Step OnDevice(const Step& step) {
   if (device.is_host) {
     return moved;
   }
+  moved.block_tables = Widen(step.block_tables, HostScratch(step.context));
   size_t size_bytes = 0;
   ForEachInput(moved, [&](const auto& view) { size_bytes += PlaceBytes(view); });
   std::byte* const host = HostScratch(step.context).Allocate<std::byte>(size_bytes).data;
@@ -104,9 +128,9 @@ TensorView<int32_t, 2> ExpertLog::NextLayer() {
 void ExpertLog::Count() {
   const auto host =
       HostScratch(step_.context)
-          .Allocate<int32_t>(num_layers_, expert_ids_.extent(1), expert_ids_.extent(2));
+          .Allocate<int32_t>(expert_ids_.extent(0), expert_ids_.extent(1), expert_ids_.extent(2));
   step_.kernels.device->copy(host.data, expert_ids_.data, SizeBytes(host));
-  for (int64_t layer = 0; layer < num_layers_; ++layer) {
+  for (int64_t layer = 0; layer < host.extent(0); ++layer) {
     load_.CountLayer(MakeView(static_cast<const int32_t*>(host.data) + layer * host.strides[0],
                               host.extent(1),
                               host.extent(2)));

@@ -8,7 +8,8 @@
 namespace hadal {
 
 /// The same step with all that its ops read in the device's memory, by one copy. Lasts as long as
-/// the scratch of step.context.
+/// the scratch of step.context. Block tables are wider there, so that steps of growing sequences
+/// keep their shape for a while.
 Step OnDevice(const Step& step);
 
 /// The rows in the device's memory.
@@ -36,8 +37,11 @@ class ExpertLog {
   /// Where the next such layer writes its choice: [num_tokens, num_experts_per_tok].
   TensorView<int32_t, 2> NextLayer();
 
-  /// Fetches the choices and counts them.
+  /// Fetches the choices and counts them. REQUIRES: all layers have run, by calls of ops or by a
+  /// recording of them.
   void Count();
+
+  [[nodiscard]] const int32_t* data() const { return expert_ids_.data; }
 
  private:
   const Step& step_;

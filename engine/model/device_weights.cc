@@ -1,6 +1,7 @@
 #include "engine/model/device_weights.h"
 
 #include <algorithm>
+#include <array>
 #include <utility>
 
 #include "base/checked_cast.h"
@@ -119,6 +120,46 @@ int64_t SumBytes(Weights& weights, Round round) {
   return total;
 }
 
+// Copies to the device through two buffers that it reads fastest: while one is on its way the other
+// is filled, from a file's mapped pages or wherever the weights are.
+class StagedCopies {
+ public:
+  static absl::StatusOr<StagedCopies> Create(const Device& device, int64_t total_bytes) {
+    StagedCopies copies(device);
+    const auto size_bytes = CheckedCast<size_t>(std::min(total_bytes, kStagedBytes));
+    for (DeviceBuffer& buffer : copies.buffers_) {
+      ASSIGN_OR_RETURN(buffer, DeviceBuffer::Allocate(HostOf(device), size_bytes));
+    }
+    return copies;
+  }
+
+  void Copy(std::byte* to, const void* from, int64_t size_bytes) {
+    const auto* source = static_cast<const std::byte*>(from);
+    while (size_bytes > 0) {
+      const DeviceBuffer& buffer = buffers_[next_];
+      const int64_t count = std::min(size_bytes, CheckedCast<int64_t>(buffer.size_bytes()));
+      CopyHost(buffer.data(), source, CheckedCast<size_t>(count));
+      Finish();
+      device_->begin_copy(to, buffer.data(), CheckedCast<size_t>(count));
+      next_ = 1 - next_;
+      to += count;
+      source += count;
+      size_bytes -= count;
+    }
+  }
+
+  void Finish() { device_->finish_copies(); }
+
+ private:
+  static constexpr int64_t kStagedBytes = int64_t{64} << 20U;  // in one buffer
+
+  explicit StagedCopies(const Device& device) : device_(&device) {}
+
+  const Device* device_;
+  std::array<DeviceBuffer, 2> buffers_;
+  size_t next_ = 0;  // to fill
+};
+
 }  // namespace
 
 int64_t TensorBytes(const Weights& weights) {
@@ -138,6 +179,7 @@ absl::Status MoveToDevice(const Device& device,
                              device.name);
   }
   const bool is_tied = IsTied(weights);
+  ASSIGN_OR_RETURN(StagedCopies copies, StagedCopies::Create(device, total_bytes));
   int64_t done_bytes = 0;
   const auto move_part = [&](auto& part) -> absl::Status {
     int64_t part_bytes = 0;
@@ -149,7 +191,7 @@ absl::Status MoveToDevice(const Device& device,
                      DeviceBuffer::Allocate(device, CheckedCast<size_t>(part_bytes)));
     auto* place = static_cast<std::byte*>(buffer.data());
     const auto move = [&]<typename Pointer>(Pointer& data, int64_t size_bytes) {
-      device.copy(place, data, CheckedCast<size_t>(size_bytes));
+      copies.Copy(place, data, size_bytes);
       data = reinterpret_cast<Pointer>(place);
       place += RoundUp(size_bytes);
       done_bytes += size_bytes;
@@ -160,6 +202,7 @@ absl::Status MoveToDevice(const Device& device,
     return absl::OkStatus();
   };
   RETURN_IF_ERROR(ForEachPart(weights, move_part));
+  copies.Finish();
   if (is_tied) {
     weights.lm_head = weights.embed_tokens;
   }

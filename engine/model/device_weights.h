@@ -16,8 +16,8 @@ int64_t TensorBytes(const Weights& weights);
 
 /// Makes the views of `weights` those of copies that lie on `device`, in `buffers`: one for each
 /// layer, in which the matrices of all experts lie at equal distances. ResourceExhausted, before
-/// anything is copied, when the device has too little room. `progress` is told how many of
-/// TensorBytes are copied.
+/// anything is copied, when the device has too little room, or the host for the way there.
+/// `progress` is told how many of TensorBytes are copied.
 absl::Status MoveToDevice(const Device& device,
                           absl::FunctionRef<void(int64_t done_bytes)> progress,
                           Weights& weights,

@@ -3,6 +3,7 @@
 #include "base/check.h"
 #include "engine/model/decoder_layer.h"
 #include "engine/model/device_step.h"
+#include "engine/model/step_recordings.h"
 
 namespace hadal {
 
@@ -46,6 +47,42 @@ class StepScope {
   const ScratchScope device_;
   const ScratchScope host_;  // the same arena's, where the device is the host
 };
+
+constexpr int64_t kMainModel = -1;
+
+// What enters a step's ops, and where their results go.
+struct StepEnds {
+  int64_t mtp_layer;      // or kMainModel
+  const Step& step;       // on the device
+  const float* previous;  // hidden states, null in the main model
+  const TensorView<float, 2>& x;
+};
+
+void LaunchOrReplay(const StepEnds& ends, KvCache& cache, absl::FunctionRef<void()> launch_ops) {
+  const Step& step = ends.step;
+  ExecutionContext& context = step.context;
+  if (context.recordings == nullptr) {
+    launch_ops();
+    return;
+  }
+  constexpr int64_t kNothing = 0;  // to be told a place
+  context.recordings->Run(
+      {.kernels = &step.kernels,
+       .mtp_layer = ends.mtp_layer,
+       .num_tokens = step.num_tokens(),
+       .num_sequences = step.block_tables.extent(0),
+       .max_blocks = step.block_tables.extent(1),
+       .cache = cache.layer(0).rows,
+       .num_cache_blocks = cache.num_blocks(),
+       .cache_dtype = cache.dtype(),
+       .inputs = step.angles.cos.data,
+       .previous = ends.previous,
+       .hidden = ends.x.data,
+       .expert_log = step.expert_log != nullptr ? step.expert_log->data() : nullptr,
+       .scratch = context.scratch.Allocate<std::byte>(kNothing).data},
+      context.scratch,
+      launch_ops);
+}
 
 }  // namespace
 
@@ -109,17 +146,24 @@ void Model::Forward(const ForwardBatch& batch,
 }
 
 void Model::RunLayers(const Step& step, KvCache& cache, const TensorView<float, 2>& hidden) const {
+  const Device& device = *args_.kernels.device;
+  const auto x = RoomOnDevice(hidden, device, step.context);
+  LaunchOrReplay({.mtp_layer = kMainModel, .step = step, .previous = nullptr, .x = x}, cache, [&] {
+    LaunchLayers(step, cache, x);
+  });
+  FetchRows(x, hidden, device);
+}
+
+void Model::LaunchLayers(const Step& step, KvCache& cache, const TensorView<float, 2>& x) const {
   ExecutionContext& context = step.context;
   const Weights& weights = args_.weights;
   const KernelTable& kernels = args_.kernels;
-  const auto x = RoomOnDevice(hidden, *kernels.device, context);
   kernels.embedding({.token_ids = step.token_ids, .table = weights.embed_tokens, .y = x}, context);
   for (size_t i = 0; i < weights.layers.size(); ++i) {
     DecoderLayer(weights.layers[i], cache.layer(static_cast<int64_t>(i)), step, x);
   }
   kernels.rms_norm({.x = x, .weight = weights.norm, .epsilon = args_.config.rms_norm_eps, .y = x},
                    context);
-  FetchRows(x, hidden, *kernels.device);
 }
 
 void Model::ForwardMtp(int64_t mtp_layer,
@@ -131,6 +175,22 @@ void Model::ForwardMtp(int64_t mtp_layer,
   CHECK(mtp_layer >= 0 && mtp_layer < std::ssize(args_.weights.mtp));
   const StepScope scope(context);
   const Step step = MakeStep(batch, cache, context);
+  const Device& device = *args_.kernels.device;
+  const auto states = OnDevice(previous, device, context);
+  const auto x = RoomOnDevice(hidden, device, context);
+  LaunchOrReplay({.mtp_layer = mtp_layer, .step = step, .previous = states.data, .x = x},
+                 cache,
+                 [&] { LaunchMtp(mtp_layer, step, states, cache, x); });
+  FetchRows(x, hidden, device);
+}
+
+void Model::LaunchMtp(int64_t mtp_layer,
+                      const Step& step,
+                      const TensorView<const float, 2>& previous,
+                      KvCache& cache,
+                      const TensorView<float, 2>& x) const {
+  ExecutionContext& context = step.context;
+  const ScratchScope scope(context.scratch);
   const MtpWeights& mtp = args_.weights.mtp[static_cast<size_t>(mtp_layer)];
   const KernelTable& kernels = args_.kernels;
   const float eps = args_.config.rms_norm_eps;
@@ -145,18 +205,12 @@ void Model::ForwardMtp(int64_t mtp_layer,
   kernels.embedding(
       {.token_ids = step.token_ids, .table = args_.weights.embed_tokens, .y = embedding}, context);
   kernels.rms_norm({.x = embedding, .weight = mtp.enorm, .epsilon = eps, .y = embedding}, context);
-  kernels.rms_norm({.x = OnDevice(previous, *kernels.device, context),
-                    .weight = mtp.hnorm,
-                    .epsilon = eps,
-                    .y = state},
-                   context);
-  const auto x = RoomOnDevice(hidden, *kernels.device, context);
+  kernels.rms_norm({.x = previous, .weight = mtp.hnorm, .epsilon = eps, .y = state}, context);
   kernels.linear({.x = joined, .weight = mtp.eh_proj, .output = Output::kStore, .y = x}, context);
 
   // 2. One decoder layer with cache rows of its own, and the norm of the shared head.
   DecoderLayer(mtp.layer, cache.layer(args_.config.num_hidden_layers + mtp_layer), step, x);
   kernels.rms_norm({.x = x, .weight = mtp.shared_head_norm, .epsilon = eps, .y = x}, context);
-  FetchRows(x, hidden, *kernels.device);
 }
 
 void Model::ComputeLogits(const TensorView<const float, 2>& hidden,

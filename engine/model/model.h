@@ -80,7 +80,15 @@ class Model {
                    const TensorView<float, 2>& logits) const;
 
  private:
+  // A step that enters with tokens, or with hidden states too, and what its ops launch: nothing
+  // else, so that it can be recorded. `x` [num_tokens, hidden_size] is what leaves.
   void RunLayers(const Step& step, KvCache& cache, const TensorView<float, 2>& hidden) const;
+  void LaunchLayers(const Step& step, KvCache& cache, const TensorView<float, 2>& x) const;
+  void LaunchMtp(int64_t mtp_layer,
+                 const Step& step,
+                 const TensorView<const float, 2>& previous,
+                 KvCache& cache,
+                 const TensorView<float, 2>& x) const;
   [[nodiscard]] Step MakeStep(const ForwardBatch& batch,
                               const KvCache& cache,
                               ExecutionContext& context) const;

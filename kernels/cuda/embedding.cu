@@ -1,4 +1,5 @@
 #include "kernels/cuda/device/launch.h"
+#include "kernels/cuda/device/ptx.h"
 #include "kernels/cuda/device/weight_element.h"
 #include "kernels/cuda/ops.h"
 #include "kernels/embedding.h"
@@ -11,6 +12,8 @@ constexpr int kThreads = 256;
 // A block for each token.
 __global__ void __launch_bounds__(kThreads)
     CopyRows(const int32_t* token_ids, WeightMatrix table, float* y, int64_t y_stride) {
+  LetNextKernelBegin();
+  WaitForEarlierKernels();
   const int64_t row = token_ids[blockIdx.x];
   for (int64_t i = threadIdx.x; i < table.cols; i += kThreads) {
     y[blockIdx.x * y_stride + i] = WeightElement(table, row, i);

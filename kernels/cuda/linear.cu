@@ -1,4 +1,5 @@
 #include "kernels/cuda/device/launch.h"
+#include "kernels/cuda/device/ptx.h"
 #include "kernels/cuda/device/scratch.h"
 #include "kernels/cuda/device/warp.h"
 #include "kernels/cuda/device/weight_element.h"
@@ -26,6 +27,8 @@ struct Product {
 
 // A warp for each output of kTokens tokens: any format, any shape.
 __global__ void __launch_bounds__(kWarps* kWarpSize) DotRows(Product product) {
+  LetNextKernelBegin();
+  WaitForEarlierKernels();
   const int lane = static_cast<int>(threadIdx.x) % kWarpSize;
   const int64_t row = int64_t{blockIdx.x} * kWarps + threadIdx.x / kWarpSize;
   const int64_t first = int64_t{blockIdx.y} * kTokens;

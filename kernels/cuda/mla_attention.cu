@@ -3,6 +3,7 @@
 #include "kernels/cuda/attention/attention.h"
 #include "kernels/cuda/attention/plan.h"
 #include "kernels/cuda/device/launch.h"
+#include "kernels/cuda/device/ptx.h"
 #include "kernels/cuda/device/scratch.h"
 #include "kernels/cuda/ops.h"
 #include "kernels/cuda/round_rows.h"
@@ -16,6 +17,8 @@ constexpr int64_t kMaxScratchBytes = int64_t{256} << 20U;
 
 // A thread for each element of [num_tokens, num_heads, kv_lora_rank]: joins parts in their order.
 __global__ void __launch_bounds__(kThreads) JoinParts(Attention attention, float* latents) {
+  LetNextKernelBegin();
+  WaitForEarlierKernels();
   const int64_t rank = attention.cache.kv_lora_rank;
   const int64_t index = int64_t{blockIdx.x} * kThreads + threadIdx.x;
   const int64_t row = index / rank;

@@ -47,6 +47,8 @@ struct Latents {
 // A block for each token: turns its queries in place, then norms, turns and stores its cache row.
 // Shared: a float for each warp, then the row.
 __global__ void __launch_bounds__(kThreads) FinishToken(Queries queries, Latents latents) {
+  LetNextKernelBegin();
+  WaitForEarlierKernels();
   const int64_t token = blockIdx.x;
   const Rotation& angles = queries.angles;
   const int64_t num_pairs = angles.rope_dim / 2;

@@ -1,4 +1,5 @@
 #include "kernels/cuda/device/launch.h"
+#include "kernels/cuda/device/ptx.h"
 #include "kernels/cuda/device/scratch.h"
 #include "kernels/cuda/ops.h"
 #include "kernels/cuda/product/gated.h"
@@ -14,6 +15,8 @@ constexpr int kThreads = 256;
 // gate = silu(gate) * up.
 __global__ void __launch_bounds__(kThreads)
     GateRows(float* gate, const float* up, int64_t num_elements) {
+  LetNextKernelBegin();
+  WaitForEarlierKernels();
   const int64_t i = int64_t{blockIdx.x} * kThreads + threadIdx.x;
   if (i < num_elements) {
     gate[i] = gate[i] / (1.0F + expf(-gate[i])) * up[i];

@@ -1,4 +1,5 @@
 #include "kernels/cuda/device/launch.h"
+#include "kernels/cuda/device/ptx.h"
 #include "kernels/cuda/device/scratch.h"
 #include "kernels/cuda/device/warp.h"
 #include "kernels/cuda/device/weight_element.h"
@@ -42,6 +43,8 @@ __device__ float WarpDot(const WeightMatrix& weight, int64_t row, const float* x
 // A warp for each intermediate element of a token's expert.
 __global__ void __launch_bounds__(kWarps* kWarpSize)
     GateAndUp(Experts experts, const float* x, int64_t x_stride, float* hidden) {
+  LetNextKernelBegin();
+  WaitForEarlierKernels();
   const int64_t intermediate_size = experts.gate.first.rows;
   const int64_t row = int64_t{blockIdx.x} * kWarps + threadIdx.x / kWarpSize;
   if (row >= intermediate_size) {
@@ -61,6 +64,8 @@ __global__ void __launch_bounds__(kWarps* kWarpSize)
 // A warp for each output element of a token: its experts in the order of their ids' columns.
 __global__ void __launch_bounds__(kWarps* kWarpSize)
     DownAndAdd(Experts experts, const float* hidden, float* y, int64_t y_stride) {
+  LetNextKernelBegin();
+  WaitForEarlierKernels();
   const int64_t row = int64_t{blockIdx.x} * kWarps + threadIdx.x / kWarpSize;
   if (row >= experts.down.first.rows) {
     return;

@@ -129,6 +129,8 @@ __device__ void MaskGroups(const Gate& gate, float* choice, float* group_scores)
 
 // A block of one warp for each token. Shared: scores and choice of each expert, scores of groups.
 __global__ void __launch_bounds__(kWarpSize) ChooseExperts(Gate gate) {
+  LetNextKernelBegin();
+  WaitForEarlierKernels();
   const int64_t token = blockIdx.x;
   const int32_t n = gate.num_experts;
   const auto lane = static_cast<int32_t>(threadIdx.x);

@@ -21,6 +21,8 @@ struct Rows {
 
 // A block for each row.
 __global__ void __launch_bounds__(kThreads) NormRows(Rows rows) {
+  LetNextKernelBegin();
+  WaitForEarlierKernels();
   const float* x = rows.x + blockIdx.x * rows.x_stride;
   float* y = rows.y + blockIdx.x * rows.y_stride;
   float sum = 0;

@@ -12,6 +12,8 @@ constexpr int kThreads = 128;
 // A block for each row and group.
 __global__ void __launch_bounds__(kThreads)
     RoundRows(const float* x, int64_t x_stride, int64_t cols, float* rounded, int64_t stride) {
+  LetNextKernelBegin();
+  WaitForEarlierKernels();
   static_assert(kThreads == kGroupCols);
   auto* shared = reinterpret_cast<float*>(DynamicShared());
   const int64_t col = int64_t{blockIdx.y} * kGroupCols + threadIdx.x;

@@ -27,6 +27,8 @@ struct Logits {
 
 // Blocks along y share a row; a warp reads some strips at once.
 __global__ void __launch_bounds__(kScanThreads) FindStripHighest(Logits logits) {
+  LetNextKernelBegin();
+  WaitForEarlierKernels();
   const float* row = logits.data + blockIdx.x * logits.stride;
   const int32_t begin =
       static_cast<int32_t>(blockIdx.y) * kStripsPerBlock + WarpId() * kStripsPerWarp;
@@ -109,6 +111,8 @@ __device__ __forceinline__ TokenId FirstToken(const Logits& logits,
 
 // A block for each choice.
 __global__ void __launch_bounds__(kRowThreads) ChooseTokens(Choices args) {
+  LetNextKernelBegin();
+  WaitForEarlierKernels();
   const Logits& logits = args.logits;
   const SampleChoice choice = args.choices[blockIdx.x];
   const float* row_logits = logits.data + choice.row * logits.stride;

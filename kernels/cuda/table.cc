@@ -17,7 +17,8 @@ absl::StatusOr<KernelTable> MakeTable() {
                      .moe_route = {kName, &MoeRoute},
                      .moe_experts = {kName, &MoeExperts},
                      .sample = {kName, &Sample},
-                     .device = &GpuDevice()};
+                     .device = &GpuDevice(),
+                     .is_recordable = true};
 }
 
 }  // namespace hadal::cuda

@@ -184,7 +184,7 @@ absl::Status RunCommand(const BenchOptions& options) {
                        {.model = loaded->model(),
                         .cache = std::move(cache),
                         .pool = loaded->pool(),
-                        .device = CpuDevice(),
+                        .device = HostOf(loaded->device()),
                         .max_step_tokens = limits.max_step_tokens,
                         .max_samples = limits.max_running_sequences * (1 + limits.max_draft_tokens),
                         .can_draft = limits.max_draft_tokens > 0}));

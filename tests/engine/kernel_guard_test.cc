@@ -96,6 +96,7 @@ KernelTable MakeFaulty(KernelTable table, std::string_view op, const Fault& faul
         entry.function = &Faulty<Args>::Call;
       },
       table);
+  table.is_recordable = false;  // they count, and copy
   return table;
 }
 

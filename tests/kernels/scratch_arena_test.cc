@@ -86,10 +86,13 @@ TEST(ScratchArenaTest, NothingIsAllocatedAfterWarmUp) {
   };
   step();
   const size_t capacity = arena.capacity_bytes();
+  const int64_t generation = arena.generation();
+  EXPECT_GT(generation, 0);
   num_allocations = 0;
   for (int i = 0; i < 10; ++i) {
     step();
     EXPECT_EQ(arena.capacity_bytes(), capacity);
+    EXPECT_EQ(arena.generation(), generation);
   }
   EXPECT_EQ(num_allocations, 0);
 }

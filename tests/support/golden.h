@@ -87,7 +87,7 @@ class ModelRunner {
   KernelTable kernels_;
   std::optional<Weights> device_weights_;
   ScratchArena scratch_{*kernels_.device};
-  ScratchArena host_scratch_{CpuDevice()};
+  ScratchArena host_scratch_{HostOf(*kernels_.device)};
   ExecutionContext context_{pool_, scratch_, kernels_.device->is_host ? nullptr : &host_scratch_};
   Model model_;
 };

@@ -62,6 +62,7 @@ __device__ void SplitTokens(const HeadProduct& product, std::byte* shared_x) {
 // A block for 64 rows of A (x), a head (y) and 16 tokens (z). With kTransposed, memory holds Aᵀ.
 template <bool kTransposed>
 __global__ void __launch_bounds__(kThreads) MultiplyHead(HeadProduct product) {
+  LetNextKernelBegin();
   const auto thread = static_cast<int>(threadIdx.x);
   const int lane = thread % kWarpSize;
   const int warp = thread / kWarpSize;
@@ -83,6 +84,7 @@ __global__ void __launch_bounds__(kThreads) MultiplyHead(HeadProduct product) {
     CopyAsync16(SwizzledChunk(to, kRowBytes, row, chunk), from, 16);
   }
   CommitCopies();
+  WaitForEarlierKernels();
   SplitTokens(product, shared_x);
   WaitForCopies<0>();
   __syncthreads();

@@ -52,6 +52,8 @@ __global__ void __launch_bounds__(kThreads) AbsorbQueries(KvUp up,
                                                           Rows<float> absorbed,
                                                           int64_t num_heads,
                                                           int64_t num_elements) {
+  LetNextKernelBegin();
+  WaitForEarlierKernels();
   const int64_t index = int64_t{blockIdx.x} * kThreads + threadIdx.x;
   if (index >= num_elements) {
     return;
@@ -70,6 +72,8 @@ __global__ void __launch_bounds__(kThreads) AbsorbQueries(KvUp up,
 // A warp for each element of [num_tokens, num_heads, v_head_dim].
 __global__ void __launch_bounds__(kThreads) ProjectValues(
     KvUp up, Rows<const float> latents, Rows<float> out, int64_t num_heads, int64_t num_elements) {
+  LetNextKernelBegin();
+  WaitForEarlierKernels();
   const int64_t index = int64_t{blockIdx.x} * kWarps + threadIdx.x / kWarpSize;
   if (index >= num_elements) {
     return;
@@ -105,6 +109,8 @@ __device__ int64_t SequenceOf(const Attention& attention, int64_t token) {
 // A block for each token, head and part. Shared: a score for each position, two floats for each
 // warp. A NaN score makes its weight NaN, so maxima may pass over it.
 __global__ void __launch_bounds__(kThreads) AttendPart(Attention attention) {
+  LetNextKernelBegin();
+  WaitForEarlierKernels();
   const int64_t token = blockIdx.x;
   const int64_t head = blockIdx.y;
   const int64_t begin = int64_t{blockIdx.z} * kPartPositions;
@@ -117,9 +123,12 @@ __global__ void __launch_bounds__(kThreads) AttendPart(Attention attention) {
   const LatentCache& cache = attention.cache;
   const int32_t* table =
       attention.block_tables + SequenceOf(attention, token) * attention.tables_stride;
+  // Short numbers: dividing by long ones is a call, for which registers would be spilled.
+  const auto block_size = static_cast<uint32_t>(cache.block_size);
   const auto row_of = [&](int64_t position) {
-    const int64_t slot = int64_t{table[position / cache.block_size]} * cache.block_size +
-                         position % cache.block_size;
+    const auto index = static_cast<uint32_t>(position);
+    const int64_t slot =
+        int64_t{table[index / block_size]} * block_size + int64_t{index % block_size};
     return static_cast<const std::byte*>(cache.rows) + slot * attention.row_bytes;
   };
   const int64_t rank = cache.kv_lora_rank;

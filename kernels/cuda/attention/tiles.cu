@@ -213,6 +213,8 @@ __device__ void StoreLatents(const Attention& attention,
 // A block for each query tile (x) and part (y).
 template <int kColumns>
 __global__ void __launch_bounds__(kTileThreads, 1) AttendTile(Attention attention) {
+  LetNextKernelBegin();
+  WaitForEarlierKernels();
   const QueryTile tile = FindQueryTile(attention, blockIdx.x, kColumns);
   if (tile.num_rows == 0) {
     return;

@@ -21,7 +21,10 @@ cudaStream_t Stream();
 /// a fault the driver answers nothing else to this process.
 void CheckCuda(cudaError_t error, const char* what);
 
-/// Launches kernel(args...) on Stream(). Nothing happens when the grid is empty.
+/// Launches kernel(args...) on Stream(). Nothing happens when the grid is empty. The kernel may
+/// begin while those before it run, so each of its threads calls WaitForEarlierKernels
+/// (device/ptx.h) before it touches what they write or read; LetNextKernelBegin lets the next one
+/// begin so.
 template <typename... Params>
 void Launch(const char* name,
             void (*kernel)(Params...),
@@ -42,6 +45,11 @@ void Launch(const char* name,
   config.blockDim = dim3(shape.threads);
   config.dynamicSmemBytes = shape.shared_bytes;
   config.stream = Stream();
+  cudaLaunchAttribute overlap = {};
+  overlap.id = cudaLaunchAttributeProgrammaticStreamSerialization;
+  overlap.val.programmaticStreamSerializationAllowed = 1;
+  config.attrs = &overlap;
+  config.numAttrs = 1;
   CheckCuda(cudaLaunchKernelEx(&config, kernel, args...), name);
 }
 

@@ -2,6 +2,7 @@
 
 #include <cstdio>
 #include <cstdlib>
+#include <cstring>
 
 #include "base/check.h"
 #include "kernels/cuda/device/launch.h"
@@ -31,6 +32,34 @@ void CopyGpu(void* to, const void* from, size_t size_bytes) {
   CheckCuda(cudaStreamSynchronize(Stream()), "copy, or a kernel before it");
 }
 
+void BeginCopyGpu(void* to, const void* from, size_t size_bytes) {
+  CheckCuda(cudaMemcpyAsync(to, from, size_bytes, cudaMemcpyDefault, Stream()), "begin to copy");
+}
+
+void FinishCopiesGpu() {
+  CheckCuda(cudaStreamSynchronize(Stream()), "copies, or a kernel before them");
+}
+
+// Pages that the system may not move, so that the GPU reads and writes them itself.
+void* AllocatePinned(size_t size_bytes) {
+  void* data = nullptr;
+  const cudaError_t error = cudaHostAlloc(&data, size_bytes, cudaHostAllocDefault);
+  if (error == cudaErrorMemoryAllocation) {
+    static_cast<void>(cudaGetLastError());  // it is not the next call's
+    return nullptr;
+  }
+  CheckCuda(error, "cudaHostAlloc");
+  std::memset(data, 0, size_bytes);
+  return data;
+}
+
+void FreePinned(void* data) {
+  CheckCuda(cudaFreeHost(data), "cudaFreeHost");
+}
+
+constexpr Device kPinnedHost = {
+    .name = "cpu, pinned", .allocate = &AllocatePinned, .free = &FreePinned};
+
 int64_t AvailableGpuBytes() {
   size_t free_bytes = 0;
   size_t total_bytes = 0;
@@ -38,15 +67,46 @@ int64_t AvailableGpuBytes() {
   return static_cast<int64_t>(free_bytes);
 }
 
+// Other threads may do with the device meanwhile what they like.
+void BeginRecording() {
+  CheckCuda(cudaStreamBeginCapture(Stream(), cudaStreamCaptureModeThreadLocal), "begin recording");
+}
+
+void* EndRecording() {
+  cudaGraph_t graph = nullptr;
+  CheckCuda(cudaStreamEndCapture(Stream(), &graph), "end recording");
+  cudaGraphExec_t recording = nullptr;
+  CheckCuda(cudaGraphInstantiate(&recording, graph, 0), "cudaGraphInstantiate");
+  CheckCuda(cudaGraphDestroy(graph), "cudaGraphDestroy");
+  return recording;
+}
+
+void ReplayRecording(void* recording) {
+  CheckCuda(cudaGraphLaunch(static_cast<cudaGraphExec_t>(recording), Stream()), "cudaGraphLaunch");
+}
+
+void FreeRecording(void* recording) {
+  CheckCuda(cudaStreamSynchronize(Stream()), "before cudaGraphExecDestroy");
+  CheckCuda(cudaGraphExecDestroy(static_cast<cudaGraphExec_t>(recording)), "cudaGraphExecDestroy");
+}
+
 }  // namespace
 
 const Device& GpuDevice() {
+  static constexpr DeviceRecorder kRecorder = {.begin = &BeginRecording,
+                                               .end = &EndRecording,
+                                               .replay = &ReplayRecording,
+                                               .free = &FreeRecording};
   static constexpr Device kGpu = {.name = "cuda",
                                   .allocate = &AllocateGpu,
                                   .free = &FreeGpu,
                                   .copy = &CopyGpu,
                                   .is_host = false,
-                                  .available_bytes = &AvailableGpuBytes};
+                                  .available_bytes = &AvailableGpuBytes,
+                                  .begin_copy = &BeginCopyGpu,
+                                  .finish_copies = &FinishCopiesGpu,
+                                  .host = &kPinnedHost,
+                                  .recorder = &kRecorder};
   return kGpu;
 }
 

@@ -16,6 +16,18 @@ __device__ __forceinline__ std::byte* DynamicShared() {
   return reinterpret_cast<std::byte*>(hadal_dynamic_shared);
 }
 
+/// Waits until all kernels that were launched before are done and their results are there. Every
+/// thread of every kernel calls it, and touches no memory but weights before: a kernel that did not
+/// wait would let the one behind it overtake the one before it.
+__device__ __forceinline__ void WaitForEarlierKernels() {
+  asm volatile("griddepcontrol.wait;" ::: "memory");
+}
+
+/// When all blocks have called it, those of the next kernel may begin where there is room.
+__device__ __forceinline__ void LetNextKernelBegin() {
+  asm volatile("griddepcontrol.launch_dependents;" ::: "memory");
+}
+
 __device__ __forceinline__ uint32_t SharedAddress(const void* shared) {
   return static_cast<uint32_t>(__cvta_generic_to_shared(shared));
 }

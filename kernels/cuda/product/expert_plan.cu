@@ -28,6 +28,8 @@ __global__ void __launch_bounds__(kThreads) SortPairs(const int32_t* ids,
                                                       int32_t num_experts,
                                                       int32_t tile_tokens,
                                                       Lists lists) {
+  LetNextKernelBegin();
+  WaitForEarlierKernels();
   auto* places = reinterpret_cast<int32_t*>(DynamicShared());
   int32_t* first_tiles = places + num_experts;
   const auto thread = static_cast<int32_t>(threadIdx.x);
@@ -84,6 +86,8 @@ __global__ void __launch_bounds__(kCombineThreads) CombineRows(const float* rows
                                                                float* y,
                                                                int64_t y_stride,
                                                                int64_t hidden_size) {
+  LetNextKernelBegin();
+  WaitForEarlierKernels();
   const int64_t token = blockIdx.x;
   const int64_t i = int64_t{blockIdx.y} * kCombineThreads + threadIdx.x;
   if (i >= hidden_size) {

@@ -1,5 +1,6 @@
 #include "base/check.h"
 #include "kernels/cuda/device/launch.h"
+#include "kernels/cuda/device/ptx.h"
 #include "kernels/cuda/device/scratch.h"
 #include "kernels/cuda/product/gated.h"
 #include "kernels/cuda/product/tile.h"
@@ -35,7 +36,8 @@ struct Grouped {
   int64_t num_steps;
 };
 
-// What block y does: false when there is no such tile.
+// What block y does: false when there is no such tile. Lists are read when earlier kernels are
+// done; with one expert the task is known at once.
 template <int kTokens>
 __device__ __forceinline__ bool FindTask(const Grouped& grouped, TileTask& task, int64_t& expert) {
   const ExpertTiles& tiles = grouped.tiles;
@@ -43,6 +45,7 @@ __device__ __forceinline__ bool FindTask(const Grouped& grouped, TileTask& task,
   int64_t end = tiles.num_rows;
   expert = 0;
   if (tiles.experts != nullptr) {
+    WaitForEarlierKernels();
     if (static_cast<int32_t>(blockIdx.y) >= *tiles.num_tiles) {
       return false;
     }
@@ -66,6 +69,7 @@ __device__ __forceinline__ bool FindTask(const Grouped& grouped, TileTask& task,
 template <typename Weight, int kTokens>
 __global__ void __launch_bounds__(kProductThreads)
     GateAndUp(Grouped grouped, ExpertWeights gate, ExpertWeights up, SplitRows hidden) {
+  LetNextKernelBegin();
   TileTask task;
   int64_t expert = 0;
   if (!FindTask<kTokens>(grouped, task, expert)) {
@@ -88,6 +92,7 @@ __global__ void __launch_bounds__(kProductThreads)
 template <typename Weight, int kTokens>
 __global__ void __launch_bounds__(kProductThreads)
     MultiplyGrouped(Grouped grouped, ExpertWeights experts, float* y, int64_t y_stride) {
+  LetNextKernelBegin();
   TileTask task;
   int64_t expert = 0;
   if (!FindTask<kTokens>(grouped, task, expert)) {

@@ -1,4 +1,5 @@
 #include "kernels/cuda/device/launch.h"
+#include "kernels/cuda/device/ptx.h"
 #include "kernels/cuda/device/scratch.h"
 #include "kernels/cuda/product/product.h"
 #include "kernels/cuda/product/tile.h"
@@ -21,6 +22,7 @@ struct Dense {
 // A block for each 64 weight rows, kTokens inputs, and segment when they are split.
 template <typename Weight, int kTokens>
 __global__ void __launch_bounds__(kProductThreads) MultiplyDense(Dense dense) {
+  LetNextKernelBegin();
   const int64_t first_input = int64_t{blockIdx.y} * kTokens;
   const int64_t left = dense.x.num_rows - first_input;
   const int64_t first_step = int64_t{blockIdx.z} * dense.segment_steps;
@@ -64,6 +66,8 @@ __global__ void __launch_bounds__(kAddThreads) AddParts(const float* parts,
                                                         float* y,
                                                         int64_t y_stride,
                                                         bool adds) {
+  LetNextKernelBegin();
+  WaitForEarlierKernels();
   const int64_t i = int64_t{blockIdx.x} * kAddThreads + threadIdx.x;
   if (i >= num_rows * num_cols) {
     return;

@@ -1,4 +1,5 @@
 #include "kernels/cuda/device/launch.h"
+#include "kernels/cuda/device/ptx.h"
 #include "kernels/cuda/device/scratch.h"
 #include "kernels/cuda/product/split_rows.h"
 
@@ -9,6 +10,8 @@ constexpr int kThreads = 256;
 
 __global__ void __launch_bounds__(kThreads)
     SplitElements(const float* x, int64_t x_stride, int64_t cols, SplitRows rows) {
+  LetNextKernelBegin();
+  WaitForEarlierKernels();
   const int64_t row = blockIdx.x;
   for (int64_t i = threadIdx.x; i < rows.stride; i += kThreads) {
     const float value = i < cols ? x[row * x_stride + i] : 0.0F;

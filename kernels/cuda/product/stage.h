@@ -64,10 +64,11 @@ struct Stage {
   static constexpr int kWeightBytes = kMatrices * kBlockRows * kRowBytes;
   static constexpr int kBytes = kWeightBytes + 2 * kTokens * kInputBytes;
 
-  __device__ static void Load(std::byte* stage,
-                              const TileWeight (&weights)[kMatrices],
-                              const TileTask& task,
-                              int64_t step);
+  __device__ static void CopyWeights(std::byte* stage,
+                                     const TileWeight (&weights)[kMatrices],
+                                     const TileTask& task,
+                                     int64_t step);
+  __device__ static void CopyInputs(std::byte* stage, const TileTask& task, int64_t step);
   /// What one lane needs of a weight for 16 columns, columns 4t to 4t + 3 of rows g and g + 8.
   __device__ static void LoadWeights(const std::byte* stage, int matrix, int k, uint32_t (&a)[4]);
   /// Of inputs 8n + g, columns 4t to 4t + 3; `part` 0: high, 1: low.
@@ -76,7 +77,7 @@ struct Stage {
 };
 
 template <typename Weight, int kTokens, int kMatrices>
-__device__ __forceinline__ void Stage<Weight, kTokens, kMatrices>::Load(
+__device__ __forceinline__ void Stage<Weight, kTokens, kMatrices>::CopyWeights(
     std::byte* stage, const TileWeight (&weights)[kMatrices], const TileTask& task, int64_t step) {
   constexpr int kChunks = kRowBytes / 16;
 #pragma unroll
@@ -93,6 +94,12 @@ __device__ __forceinline__ void Stage<Weight, kTokens, kMatrices>::Load(
       CopyAsync16(stage + (matrix * kBlockRows + row) * kRowBytes + at * 16, from, exists ? 16 : 0);
     }
   }
+}
+
+template <typename Weight, int kTokens, int kMatrices>
+__device__ __forceinline__ void Stage<Weight, kTokens, kMatrices>::CopyInputs(std::byte* stage,
+                                                                              const TileTask& task,
+                                                                              int64_t step) {
   constexpr int kInputChunks = kInputBytes / 16;
   for (int i = static_cast<int>(threadIdx.x); i < 2 * kTokens * kInputChunks;
        i += kProductThreads) {

@@ -78,7 +78,9 @@ __device__ __forceinline__ void MultiplyStage(const std::byte* stage,
   }
 }
 
-/// Adds the products of the task's steps to `sums`; calls after_step(i) behind each.
+/// Adds the products of the task's steps to `sums`; calls after_step(i) behind each. The weights of
+/// the first stages are on their way before it waits for earlier kernels, so all that `weights` and
+/// `task` hold must be known by then; what task.inputs points to need not.
 template <typename Weight, int kTokens, int kMatrices, typename AfterStep>
 __device__ __forceinline__ void MultiplySteps(const TileWeight (&weights)[kMatrices],
                                               const TileTask& task,
@@ -89,7 +91,14 @@ __device__ __forceinline__ void MultiplySteps(const TileWeight (&weights)[kMatri
 #pragma unroll
   for (int i = 0; i < kStages - 1; ++i) {
     if (i < task.num_steps) {
-      Ring::Load(ring + i * Ring::kBytes, weights, task, task.first_step + i);
+      Ring::CopyWeights(ring + i * Ring::kBytes, weights, task, task.first_step + i);
+    }
+  }
+  WaitForEarlierKernels();
+#pragma unroll
+  for (int i = 0; i < kStages - 1; ++i) {
+    if (i < task.num_steps) {
+      Ring::CopyInputs(ring + i * Ring::kBytes, task, task.first_step + i);
     }
     CommitCopies();
   }
@@ -98,7 +107,9 @@ __device__ __forceinline__ void MultiplySteps(const TileWeight (&weights)[kMatri
     __syncthreads();  // the stage is there, and the one before is free
     const int64_t next = i + kStages - 1;
     if (next < task.num_steps) {
-      Ring::Load(ring + next % kStages * Ring::kBytes, weights, task, task.first_step + next);
+      std::byte* stage = ring + next % kStages * Ring::kBytes;
+      Ring::CopyWeights(stage, weights, task, task.first_step + next);
+      Ring::CopyInputs(stage, task, task.first_step + next);
     }
     CommitCopies();
     MultiplyStage<Weight, kTokens, kMatrices>(

@@ -100,7 +100,7 @@ absl::StatusOr<Engine> LoadEngine(const ServerConfig& config,
                    LocalExecutor::Create({.model = engine.model->model(),
                                           .cache = std::move(cache),
                                           .pool = engine.model->pool(),
-                                          .device = CpuDevice(),
+                                          .device = HostOf(engine.model->device()),
                                           .max_step_tokens = config.scheduling.max_step_tokens,
                                           .max_samples = config.scheduling.max_running_sequences *
                                                          (1 + engine.limits.max_draft_tokens),

@@ -55,10 +55,11 @@ LoadedModel::LoadedModel(const ModelOptions& options,
       pool_(ThreadPool::OfThisMachine(options.threads)),
       kernels_(kernels),
       scratch_(*kernels.device),
-      host_scratch_(CpuDevice()),
+      host_scratch_(HostOf(*kernels.device)),
       context_{.pool = pool_,
                .scratch = scratch_,
-               .host_scratch = kernels.device->is_host ? nullptr : &host_scratch_} {}
+               .host_scratch = kernels.device->is_host ? nullptr : &host_scratch_,
+               .recordings = &recordings_} {}
 
 absl::StatusOr<std::unique_ptr<LoadedModel>> LoadedModel::Load(const ModelOptions& options,
                                                                const KernelTable& kernels) {

@@ -10,6 +10,7 @@
 #include "base/status.h"
 #include "engine/checkpoint/checkpoint.h"
 #include "engine/model/model.h"
+#include "engine/model/step_recordings.h"
 #include "engine/model/weights.h"
 #include "engine/sequence_runner.h"
 #include "server/cli/options.h"
@@ -60,6 +61,7 @@ class LoadedModel {
   KernelTable kernels_;
   ScratchArena scratch_;
   ScratchArena host_scratch_;  // of kernels that take another device's memory
+  StepRecordings recordings_;
   ExecutionContext context_;
   std::optional<Weights> weights_;
   std::optional<Model> model_;

@@ -3,20 +3,39 @@
 // The part of CUDA's runtime that Hadal uses, on emulator.h: found before the toolkit's header of
 // this name.
 
+#include <cstdlib>
+#include <functional>
+#include <memory>
+#include <tuple>
+
 #include "tests/support/cuda_emulation/cuda_language.h"
 
 using cudaStream_t = void*;
+using cudaGraph_t = hadal::emulation::Launches*;
+using cudaGraphExec_t = hadal::emulation::Launches*;
 
 enum cudaError_t { cudaSuccess = 0, cudaErrorMemoryAllocation = 2 };
 enum cudaFuncAttribute { cudaFuncAttributeMaxDynamicSharedMemorySize };
 enum cudaMemcpyKind { cudaMemcpyDefault };
+enum cudaStreamCaptureMode { cudaStreamCaptureModeThreadLocal };
 constexpr unsigned cudaStreamNonBlocking = 1;
+constexpr unsigned cudaHostAllocDefault = 0;
+
+enum cudaLaunchAttributeID { cudaLaunchAttributeProgrammaticStreamSerialization };
+struct cudaLaunchAttribute {
+  cudaLaunchAttributeID id;
+  struct {
+    int programmaticStreamSerializationAllowed;
+  } val;
+};
 
 struct cudaLaunchConfig_t {
   dim3 gridDim;
   dim3 blockDim;
   size_t dynamicSmemBytes = 0;
   cudaStream_t stream = nullptr;
+  cudaLaunchAttribute* attrs = nullptr;
+  unsigned numAttrs = 0;
 };
 
 struct cudaDeviceProp {
@@ -51,13 +70,18 @@ inline cudaError_t cudaStreamCreateWithFlags(cudaStream_t* stream, unsigned /*fl
   return cudaSuccess;
 }
 inline cudaError_t cudaStreamSynchronize(cudaStream_t /*stream*/) {
+  hadal::emulation::CheckNotCapturing();
+  hadal::emulation::FinishCopies();
   return cudaSuccess;
 }
 inline cudaError_t cudaMalloc(void** data, size_t size_bytes) {
+  hadal::emulation::CheckNotCapturing();
   *data = hadal::emulation::AllocateDevice(size_bytes);
   return *data == nullptr ? cudaErrorMemoryAllocation : cudaSuccess;
 }
 inline cudaError_t cudaFree(void* data) {
+  hadal::emulation::CheckNotCapturing();
+  hadal::emulation::FinishCopies();
   hadal::emulation::FreeDevice(data);
   return cudaSuccess;
 }
@@ -66,7 +90,20 @@ inline cudaError_t cudaMemcpyAsync(void* to,
                                    size_t size_bytes,
                                    cudaMemcpyKind /*kind*/,
                                    cudaStream_t /*stream*/) {
-  hadal::emulation::CopyAny(to, from, size_bytes);
+  hadal::emulation::CheckNotCapturing();  // it would be recorded, which nobody asks for
+  hadal::emulation::BeginCopy(to, from, size_bytes);
+  return cudaSuccess;
+}
+inline cudaError_t cudaHostAlloc(void** data, size_t size_bytes, unsigned /*flags*/) {
+  hadal::emulation::CheckNotCapturing();
+  constexpr size_t kPage = 4096;
+  *data = std::aligned_alloc(kPage, (size_bytes + kPage - 1) / kPage * kPage);
+  return *data == nullptr ? cudaErrorMemoryAllocation : cudaSuccess;
+}
+inline cudaError_t cudaFreeHost(void* data) {
+  hadal::emulation::CheckNotCapturing();
+  hadal::emulation::FinishCopies();
+  std::free(data);
   return cudaSuccess;
 }
 // Fresh pages of the emulator are zeros.
@@ -80,14 +117,47 @@ inline cudaError_t cudaFuncSetAttribute(const void* /*kernel*/, cudaFuncAttribut
   return cudaSuccess;
 }
 
+inline cudaError_t cudaStreamBeginCapture(cudaStream_t /*stream*/, cudaStreamCaptureMode) {
+  hadal::emulation::BeginCapture();
+  return cudaSuccess;
+}
+inline cudaError_t cudaStreamEndCapture(cudaStream_t /*stream*/, cudaGraph_t* graph) {
+  *graph = std::make_unique<hadal::emulation::Launches>(hadal::emulation::EndCapture()).release();
+  return cudaSuccess;
+}
+inline cudaError_t cudaGraphInstantiate(cudaGraphExec_t* graph_exec,
+                                        cudaGraph_t graph,
+                                        unsigned long long /*flags*/) {
+  *graph_exec = std::make_unique<hadal::emulation::Launches>(*graph).release();
+  return cudaSuccess;
+}
+inline cudaError_t cudaGraphDestroy(cudaGraph_t graph) {
+  const std::unique_ptr<const hadal::emulation::Launches> owned(graph);
+  return cudaSuccess;
+}
+inline cudaError_t cudaGraphExecDestroy(cudaGraphExec_t graph_exec) {
+  const std::unique_ptr<const hadal::emulation::Launches> owned(graph_exec);
+  return cudaSuccess;
+}
+inline cudaError_t cudaGraphLaunch(cudaGraphExec_t graph_exec, cudaStream_t /*stream*/) {
+  hadal::emulation::CheckNotCapturing();
+  for (const std::function<void()>& launch : *graph_exec) {
+    launch();
+  }
+  return cudaSuccess;
+}
+
 template <typename... Params, typename... Args>
 cudaError_t cudaLaunchKernelEx(const cudaLaunchConfig_t* config,
                                void (*kernel)(Params...),
                                Args&&... args) {
   const auto index = [](const dim3& d) { return hadal::emulation::Index3{d.x, d.y, d.z}; };
-  hadal::emulation::RunGrid(
-      index(config->gridDim), index(config->blockDim), config->dynamicSmemBytes, [&] {
-        kernel(args...);
-      });
+  hadal::emulation::Launch([=,
+                            grid = index(config->gridDim),
+                            block = index(config->blockDim),
+                            shared_bytes = config->dynamicSmemBytes,
+                            params = std::tuple<Params...>(args...)] {
+    hadal::emulation::RunGrid(grid, block, shared_bytes, [&] { std::apply(kernel, params); });
+  });
   return cudaSuccess;
 }

@@ -12,6 +12,7 @@
 #include <optional>
 #include <random>
 #include <sys/mman.h>
+#include <utility>
 #include <vector>
 
 #include <boost/context/fiber.hpp>
@@ -51,6 +52,7 @@ struct Thread {
   context::fiber fiber;
   Index3 index;
   bool done = false;
+  bool has_waited = false;            // for earlier kernels
   const uint64_t* awaited = nullptr;  // waits while this equals `round`
   uint64_t round = 0;
   std::vector<PendingCopy> uncommitted;
@@ -133,6 +135,7 @@ class Grid {
             scheduler_ = std::move(scheduler);
             while (true) {
               body_();
+              CHECK(current_thread().has_waited);
               current_thread().done = true;
               --num_alive_;
               Yield();
@@ -151,6 +154,7 @@ class Grid {
     std::memset(shared_.data(), 0xFF, shared_.size());  // NaN in every format
     for (Thread& thread : threads_) {
       thread.done = false;
+      thread.has_waited = false;
       thread.awaited = nullptr;
       CHECK(thread.uncommitted.empty());
       thread.committed.clear();
@@ -313,9 +317,46 @@ struct OpenMemory {
   ~OpenMemory() { Memory().Close(); }
 };
 
+// Copies of this thread that have begun.
+std::vector<PendingCopy>& Begun() {
+  thread_local std::vector<PendingCopy> begun;
+  return begun;
+}
+
+// Of this thread, where it captures.
+std::optional<Launches>& Captured() {
+  thread_local std::optional<Launches> captured;
+  return captured;
+}
+
 }  // namespace
 
+void Launch(std::function<void()> run) {
+  if (Captured().has_value()) {
+    Captured()->push_back(std::move(run));
+  } else {
+    run();
+  }
+}
+
+void BeginCapture() {
+  CheckNotCapturing();
+  Captured().emplace();
+}
+
+Launches EndCapture() {
+  CHECK(Captured().has_value());
+  Launches launches = *std::move(Captured());
+  Captured().reset();
+  return launches;
+}
+
+void CheckNotCapturing() {
+  CHECK(!Captured().has_value());
+}
+
 void RunGrid(Index3 grid, Index3 block, size_t shared_bytes, const std::function<void()>& body) {
+  FinishCopies();
   const OpenMemory open;
   CHECK(running == nullptr);
   Grid emulated(grid, block, shared_bytes, body);
@@ -334,6 +375,10 @@ void JoinWarp(uint32_t mask, void* argument, void (*join)(void* const* arguments
 
 int Lane() {
   return Running().current() % kWarp;
+}
+
+void WaitForEarlierKernels() {
+  Running().current_thread().has_waited = true;
 }
 
 std::byte* DynamicShared() {
@@ -376,9 +421,19 @@ void FreeDevice(void* data) {
   Memory().Free(data);
 }
 
-void CopyAny(void* to, const void* from, size_t size_bytes) {
+void BeginCopy(void* to, const void* from, size_t size_bytes) {
+  Begun().push_back({to, from, size_bytes});
+}
+
+void FinishCopies() {
+  if (Begun().empty()) {
+    return;
+  }
   const OpenMemory open;
-  std::memcpy(to, from, size_bytes);
+  for (const PendingCopy& copy : Begun()) {
+    std::memcpy(copy.to, copy.from, copy.num_bytes);
+  }
+  Begun().clear();
 }
 
 }  // namespace hadal::emulation

@@ -11,6 +11,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <functional>
+#include <vector>
 
 namespace hadal::emulation {
 
@@ -19,6 +20,16 @@ struct Index3 {
   unsigned y = 0;
   unsigned z = 0;
 };
+
+/// What a graph holds.
+using Launches = std::vector<std::function<void()>>;
+
+/// Calls run(), or keeps it for EndCapture where this thread captures.
+void Launch(std::function<void()> run);
+void BeginCapture();
+Launches EndCapture();
+/// Ends the program where this thread captures: for calls that fail then.
+void CheckNotCapturing();
 
 /// Runs body() as every thread of every block. Device memory is accessible meanwhile.
 void RunGrid(Index3 grid, Index3 block, size_t shared_bytes, const std::function<void()>& body);
@@ -35,6 +46,9 @@ int Lane();
 
 std::byte* DynamicShared();
 
+/// As in kernels/cuda/device/ptx.h. A thread that ends without a call ends the program.
+void WaitForEarlierKernels();
+
 /// As in kernels/cuda/device/ptx.h. Bytes arrive when WaitForCopies says they must.
 void CopyAsync16(void* shared, const void* global, int num_bytes);
 void CommitCopies();
@@ -47,8 +61,10 @@ void CheckAligned(const void* address, size_t alignment);
 void* AllocateDevice(size_t size_bytes);
 void FreeDevice(void* data);
 
-/// memcpy that may touch device memory.
-void CopyAny(void* to, const void* from, size_t size_bytes);
+/// Begins a memcpy that may touch device memory. It happens as late as it may: in FinishCopies,
+/// which the next kernel calls too.
+void BeginCopy(void* to, const void* from, size_t size_bytes);
+void FinishCopies();
 
 }  // namespace hadal::emulation
 

@@ -17,6 +17,12 @@ inline std::byte* DynamicShared() {
   return emulation::DynamicShared();
 }
 
+inline void WaitForEarlierKernels() {
+  emulation::WaitForEarlierKernels();
+}
+
+inline void LetNextKernelBegin() {}
+
 inline void CopyAsync16(void* shared, const void* global, int num_bytes) {
   emulation::CopyAsync16(shared, global, num_bytes);
 }
