@@ -112,14 +112,14 @@ void Model::RunLayers(const Step& step, KvCache& cache, const TensorView<float, 
   ExecutionContext& context = step.context;
   const Weights& weights = args_.weights;
   const KernelTable& kernels = args_.kernels;
-  const auto x = RoomOnDevice(hidden, *kernels.device, context);
-  kernels.embedding({.token_ids = step.token_ids, .table = weights.embed_tokens, .y = x}, context);
+  kernels.embedding({.token_ids = step.token_ids, .table = weights.embed_tokens, .y = hidden},
+                    context);
   for (size_t i = 0; i < weights.layers.size(); ++i) {
-    DecoderLayer(weights.layers[i], cache.layer(static_cast<int64_t>(i)), step, x);
+    DecoderLayer(weights.layers[i], cache.layer(static_cast<int64_t>(i)), step, hidden);
   }
-  kernels.rms_norm({.x = x, .weight = weights.norm, .epsilon = args_.config.rms_norm_eps, .y = x},
-                   context);
-  FetchRows(x, hidden, *kernels.device);
+  kernels.rms_norm(
+      {.x = hidden, .weight = weights.norm, .epsilon = args_.config.rms_norm_eps, .y = hidden},
+      context);
 }
 
 void Model::ForwardMtp(int64_t mtp_layer,
@@ -145,29 +145,23 @@ void Model::ForwardMtp(int64_t mtp_layer,
   kernels.embedding(
       {.token_ids = step.token_ids, .table = args_.weights.embed_tokens, .y = embedding}, context);
   kernels.rms_norm({.x = embedding, .weight = mtp.enorm, .epsilon = eps, .y = embedding}, context);
-  kernels.rms_norm({.x = OnDevice(previous, *kernels.device, context),
-                    .weight = mtp.hnorm,
-                    .epsilon = eps,
-                    .y = state},
-                   context);
-  const auto x = RoomOnDevice(hidden, *kernels.device, context);
-  kernels.linear({.x = joined, .weight = mtp.eh_proj, .output = Output::kStore, .y = x}, context);
+  kernels.rms_norm({.x = previous, .weight = mtp.hnorm, .epsilon = eps, .y = state}, context);
+  kernels.linear({.x = joined, .weight = mtp.eh_proj, .output = Output::kStore, .y = hidden},
+                 context);
 
   // 2. One decoder layer with cache rows of its own, and the norm of the shared head.
-  DecoderLayer(mtp.layer, cache.layer(args_.config.num_hidden_layers + mtp_layer), step, x);
-  kernels.rms_norm({.x = x, .weight = mtp.shared_head_norm, .epsilon = eps, .y = x}, context);
-  FetchRows(x, hidden, *kernels.device);
+  DecoderLayer(mtp.layer, cache.layer(args_.config.num_hidden_layers + mtp_layer), step, hidden);
+  kernels.rms_norm({.x = hidden, .weight = mtp.shared_head_norm, .epsilon = eps, .y = hidden},
+                   context);
 }
 
 void Model::ComputeLogits(const TensorView<const float, 2>& hidden,
                           ExecutionContext& context,
                           const TensorView<float, 2>& logits) const {
   const StepScope scope(context);
-  args_.kernels.linear({.x = OnDevice(hidden, *args_.kernels.device, context),
-                        .weight = args_.weights.lm_head,
-                        .output = Output::kStore,
-                        .y = logits},
-                       context);
+  args_.kernels.linear(
+      {.x = hidden, .weight = args_.weights.lm_head, .output = Output::kStore, .y = logits},
+      context);
 }
 
 void Model::FetchLogits(const TensorView<const float, 2>& hidden,
