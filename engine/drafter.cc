@@ -4,29 +4,34 @@
 #include <utility>
 
 #include "base/check.h"
-#include "engine/finite.h"
+#include "engine/model/hidden_rows.h"
 
 namespace hadal {
 
 absl::StatusOr<Drafter> Drafter::Create(const Args& args) {
   CHECK_GT(args.config.num_nextn_predict_layers, 0);
-  ASSIGN_OR_RETURN(
-      DeviceBuffer buffer,
-      DeviceBuffer::Allocate(
-          args.device,
-          static_cast<size_t>(args.max_step_tokens * args.config.hidden_size) * sizeof(float)));
-  return Drafter(args, std::move(buffer));
+  const size_t size_bytes =
+      static_cast<size_t>(args.max_step_tokens * args.config.hidden_size) * sizeof(float);
+  ASSIGN_OR_RETURN(DeviceBuffer previous, DeviceBuffer::Allocate(args.device, size_bytes));
+  ASSIGN_OR_RETURN(DeviceBuffer hidden, DeviceBuffer::Allocate(args.device, size_bytes));
+  return Drafter(args, std::move(previous), std::move(hidden));
 }
 
-Drafter::Drafter(const Args& args, DeviceBuffer buffer)
-    : buffer_(std::move(buffer)),
-      hidden_(MakeView(
-          static_cast<float*>(buffer_.data()), args.max_step_tokens, args.config.hidden_size)) {
+Drafter::Drafter(const Args& args, DeviceBuffer previous, DeviceBuffer hidden)
+    : previous_buffer_(std::move(previous)),
+      hidden_buffer_(std::move(hidden)),
+      previous_(MakeView(static_cast<float*>(previous_buffer_.data()),
+                         args.max_step_tokens,
+                         args.config.hidden_size)),
+      hidden_(MakeView(static_cast<float*>(hidden_buffer_.data()),
+                       args.max_step_tokens,
+                       args.config.hidden_size)) {
   const auto num_tokens = static_cast<size_t>(args.max_step_tokens);
   batch_.token_ids.reserve(num_tokens);
   batch_.positions.reserve(num_tokens);
   batch_.slots.reserve(num_tokens);
   batch_.query_starts.reserve(num_tokens + 1);
+  previous_rows_.reserve(num_tokens);
   batch_sequences_.reserve(num_tokens);
   guesses_.reserve(num_tokens);
   samples_.reserve(num_tokens);
@@ -42,10 +47,12 @@ void Drafter::Draft(const Work& work, std::vector<DraftTokens>& drafts) {
   health_.assign(work.health.begin(), work.health.end());
   guesses_.clear();
   FillFromStep(work);
+  TensorView<const float, 2> states = work.hidden;
   while (batch_.num_tokens() > 0) {
-    RunModule(work);
+    RunModule(work, states);
     GuessNext(work, drafts);
     FillFromGuesses(work);
+    states = hidden_;
   }
 }
 
@@ -74,20 +81,19 @@ void Drafter::FillFromSequence(const Work& work,
   const DraftRow& order = work.input.drafts[static_cast<size_t>(sequence)];
   const auto begin = static_cast<size_t>(step.query_starts[static_cast<size_t>(sequence)]);
   const auto end = static_cast<size_t>(step.query_starts[static_cast<size_t>(sequence) + 1]);
-  const auto copy_row = [&](size_t row) {
-    const auto from = work.hidden.Row(static_cast<int64_t>(row));
-    std::copy(from.begin(), from.end(), hidden_.Row(batch_.num_tokens()).begin());
+  const auto add_row = [&](size_t row, TokenId token) {
+    AddRow(step,
+           {.sequence = sequence,
+            .previous = static_cast<int32_t>(row),
+            .position = step.positions[row],
+            .token = token});
   };
   // 1. Rows whose next token was known before the step.
   const bool is_sampled = num_samples > 0;
   const auto first = static_cast<size_t>(sample);
   const size_t known_end = is_sampled ? static_cast<size_t>(work.input.samples[first].row) : end;
   for (size_t row = begin; row < known_end; ++row) {
-    copy_row(row);
-    AddRow(step,
-           sequence,
-           step.positions[row],
-           row + 1 < end ? step.token_ids[row + 1] : order.next_token);
+    add_row(row, row + 1 < end ? step.token_ids[row + 1] : order.next_token);
   }
   // 2. Rows whose next token was sampled: the last known one and the drafts that came true.
   if (is_sampled) {
@@ -97,8 +103,7 @@ void Drafter::FillFromSequence(const Work& work,
     Guess guess = {.sequence = sequence, .sample = sample, .num_drafts = order.num_drafts};
     for (int64_t i = 0; i < num_certain; ++i) {
       const TokenId token = samples[static_cast<size_t>(i)].token;
-      copy_row(known_end + static_cast<size_t>(i));
-      AddRow(step, sequence, step.positions[known_end + static_cast<size_t>(i)], token);
+      add_row(known_end + static_cast<size_t>(i), token);
       guess.tail[static_cast<size_t>(i)] = token;
     }
     guess.tail_size = static_cast<int32_t>(num_certain);
@@ -111,18 +116,19 @@ void Drafter::FillFromSequence(const Work& work,
   EndSequence(step, sequence);
 }
 
-// One row for each sequence that goes on: its newest draft, beside the module's own output. Rows
-// move to the front, each over one that has moved already.
+// One row for each sequence that goes on: its newest draft, beside the module's own output.
 void Drafter::FillFromGuesses(const Work& work) {
   const ForwardBatch& step = work.input.batch;
   BeginBatch(step);
   for (Guess& guess : guesses_) {
-    const auto from = hidden_.Row(guess.row);
+    const int32_t previous = guess.row;
     guess.row = static_cast<int32_t>(batch_.num_tokens());
-    std::copy(from.begin(), from.end(), hidden_.Row(guess.row).begin());
     ++guess.position;
-    AddRow(
-        step, guess.sequence, guess.position, guess.tail[static_cast<size_t>(guess.tail_size) - 1]);
+    AddRow(step,
+           {.sequence = guess.sequence,
+            .previous = previous,
+            .position = guess.position,
+            .token = guess.tail[static_cast<size_t>(guess.tail_size) - 1]});
     EndSequence(step, guess.sequence);
   }
 }
@@ -135,16 +141,18 @@ void Drafter::BeginBatch(const ForwardBatch& step) {
   batch_.block_tables.clear();
   batch_.block_tables.reserve(step.block_tables.capacity());  // once, for steps still to come
   batch_.max_blocks = step.max_blocks;
+  previous_rows_.clear();
   batch_sequences_.clear();
 }
 
-void Drafter::AddRow(const ForwardBatch& step, int32_t sequence, int32_t position, TokenId token) {
-  CHECK_LT(position / kBlockSize, step.max_blocks);
-  const int64_t block =
-      step.block_tables[static_cast<size_t>(sequence * step.max_blocks + position / kBlockSize)];
-  batch_.token_ids.push_back(token);
-  batch_.positions.push_back(position);
-  batch_.slots.push_back(block * kBlockSize + position % kBlockSize);
+void Drafter::AddRow(const ForwardBatch& step, const Row& row) {
+  CHECK_LT(row.position / kBlockSize, step.max_blocks);
+  const int64_t block = step.block_tables[static_cast<size_t>(row.sequence * step.max_blocks +
+                                                              row.position / kBlockSize)];
+  batch_.token_ids.push_back(row.token);
+  batch_.positions.push_back(row.position);
+  batch_.slots.push_back(block * kBlockSize + row.position % kBlockSize);
+  previous_rows_.push_back(row.previous);
 }
 
 void Drafter::EndSequence(const ForwardBatch& step, int32_t sequence) {
@@ -156,18 +164,24 @@ void Drafter::EndSequence(const ForwardBatch& step, int32_t sequence) {
   batch_sequences_.push_back(sequence);
 }
 
-void Drafter::RunModule(const Work& work) {
-  const TensorView<float, 2> rows = hidden_.Slice(0, batch_.num_tokens());
+// `states` holds the rows that previous_rows_ names.
+void Drafter::RunModule(const Work& work, const TensorView<const float, 2>& states) {
+  const TensorView<float, 2> previous = previous_.Slice(0, batch_.num_tokens());
+  GatherRows(work.model.kernels(), states, previous_rows_, work.context, previous);
   constexpr int64_t kModule = 0;  // published checkpoints have one, which goes on from itself
-  work.model.ForwardMtp(kModule, batch_, rows, work.cache, work.context, rows);
+  work.model.ForwardMtp(
+      kModule, batch_, previous, work.cache, work.context, hidden_.Slice(0, batch_.num_tokens()));
   DropNotFinite(work);
 }
 
 // What the module reads later must not be NaN, even by mistake.
 void Drafter::DropNotFinite(const Work& work) {
+  const ScratchScope scope(HostScratch(work.context));
+  const auto is_finite =
+      CheckFinite(work.model.kernels(), hidden_.Slice(0, batch_.num_tokens()), work.context);
   for (size_t i = 0; i < batch_sequences_.size(); ++i) {
     for (int32_t row = batch_.query_starts[i]; row < batch_.query_starts[i + 1]; ++row) {
-      if (!AllFinite(hidden_.Row(row))) {
+      if (is_finite(row) == 0) {
         health_[static_cast<size_t>(batch_sequences_[i])] = RowHealth::kNotFinite;
         work.cache.ZeroRow(batch_.slots[static_cast<size_t>(row)],
                            work.model.config().num_hidden_layers);

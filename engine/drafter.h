@@ -23,11 +23,11 @@ class Drafter {
  public:
   struct Args {
     const ModelConfig& config;
-    const Device& device;     // where hidden states lie; the host's memory
+    const Device& device;     // where hidden states lie: that of the models' kernels
     int64_t max_step_tokens;  // of one step
   };
 
-  /// ResourceExhausted when the buffer finds no room. REQUIRES: the model has an MTP module.
+  /// ResourceExhausted when the buffers find no room. REQUIRES: the model has an MTP module.
   static absl::StatusOr<Drafter> Create(const Args& args);
 
   /// A step that has been run and that asks for drafts.
@@ -58,21 +58,32 @@ class Drafter {
     std::array<TokenId, 2 * kMaxDraftTokens + 1> tail = {};
   };
 
-  Drafter(const Args& args, DeviceBuffer buffer);
+  // What the module runs over in one place.
+  struct Row {
+    int32_t sequence;
+    int32_t previous;  // row of the hidden state that enters
+    int32_t position;  // of that
+    TokenId token;
+  };
+
+  Drafter(const Args& args, DeviceBuffer previous, DeviceBuffer hidden);
 
   void FillFromStep(const Work& work);
   void FillFromSequence(const Work& work, int32_t sequence, int32_t sample, int64_t num_samples);
   void FillFromGuesses(const Work& work);
   void BeginBatch(const ForwardBatch& step);
-  void AddRow(const ForwardBatch& step, int32_t sequence, int32_t position, TokenId token);
+  void AddRow(const ForwardBatch& step, const Row& row);
   void EndSequence(const ForwardBatch& step, int32_t sequence);
-  void RunModule(const Work& work);
+  void RunModule(const Work& work, const TensorView<const float, 2>& states);
   void DropNotFinite(const Work& work);
   void GuessNext(const Work& work, std::vector<DraftTokens>& drafts);
 
-  DeviceBuffer buffer_;
-  TensorView<float, 2> hidden_;           // [max_step_tokens, hidden_size] the module's rows
+  DeviceBuffer previous_buffer_;
+  DeviceBuffer hidden_buffer_;
+  TensorView<float, 2> previous_;         // [max_step_tokens, hidden_size] what the module reads
+  TensorView<float, 2> hidden_;           // [max_step_tokens, hidden_size] what it made of that
   ForwardBatch batch_;                    // what it runs
+  std::vector<int32_t> previous_rows_;    // [batch_.num_tokens()] where previous_ comes from
   std::vector<int32_t> batch_sequences_;  // the step's sequences that take part
   std::vector<Guess> guesses_;            // that may go on
   std::vector<SampleRow> samples_;        // [guesses_.size()]

@@ -180,6 +180,23 @@ MoeExpertsArgs HostMirror::MirrorActivations(MoeExpertsArgs args) {
   return args;
 }
 
+GatherRowsArgs HostMirror::MirrorActivations(GatherRowsArgs args) {
+  if (!device_.is_host) {
+    Mirror(args.x);
+    Mirror(args.rows);
+    Mirror(args.y);
+  }
+  return args;
+}
+
+CheckFiniteArgs HostMirror::MirrorActivations(CheckFiniteArgs args) {
+  if (!device_.is_host) {
+    Mirror(args.x);
+    Mirror(args.is_finite);
+  }
+  return args;
+}
+
 SampleArgs HostMirror::MirrorActivations(SampleArgs args) {
   if (!device_.is_host) {
     Mirror(args.logits);

@@ -27,6 +27,8 @@ class HostMirror {
   MlaAttentionArgs MirrorActivations(MlaAttentionArgs args);
   MoeRouteArgs MirrorActivations(MoeRouteArgs args);
   MoeExpertsArgs MirrorActivations(MoeExpertsArgs args);
+  GatherRowsArgs MirrorActivations(GatherRowsArgs args);
+  CheckFiniteArgs MirrorActivations(CheckFiniteArgs args);
   SampleArgs MirrorActivations(SampleArgs args);
 
   /// The rest too: weights (of experts, those that are chosen), and the blocks of the cache that
@@ -40,6 +42,8 @@ class HostMirror {
   MlaAttentionArgs MirrorOperands(MlaAttentionArgs args);
   MoeRouteArgs MirrorOperands(MoeRouteArgs args);
   MoeExpertsArgs MirrorOperands(MoeExpertsArgs args);
+  static GatherRowsArgs MirrorOperands(GatherRowsArgs args) { return args; }
+  static CheckFiniteArgs MirrorOperands(CheckFiniteArgs args) { return args; }
   static SampleArgs MirrorOperands(SampleArgs args) { return args; }
 
   /// Copies the outputs from the device, after the op has run there.

@@ -57,7 +57,7 @@ class KernelGuard {
   [[nodiscard]] std::vector<KernelHealth> health() const;
 
  private:
-  static constexpr size_t kNumOps = 9;
+  static constexpr size_t kNumOps = 11;
 
   struct Op {
     const char* name = nullptr;

@@ -7,7 +7,7 @@
 
 #include "base/check.h"
 #include "base/log.h"
-#include "engine/finite.h"
+#include "engine/model/hidden_rows.h"
 
 namespace hadal {
 namespace {
@@ -36,15 +36,16 @@ absl::StatusOr<std::unique_ptr<LocalExecutor>> LocalExecutor::Create(Args args) 
   CHECK_GT(args.max_step_tokens, 0);
   CHECK_GT(args.max_samples, 0);
   const ModelConfig& config = args.model.config();
+  const Device& model_device = *args.model.kernels().device;
   ASSIGN_OR_RETURN(
       DeviceBuffer hidden,
       DeviceBuffer::Allocate(
-          args.device,
+          model_device,
           static_cast<size_t>(args.max_step_tokens * config.hidden_size) * sizeof(float)));
   ASSIGN_OR_RETURN(BatchSampler sampler,
                    BatchSampler::Create({.config = config,
                                          .device = args.device,
-                                         .logits_device = *args.model.kernels().device,
+                                         .model_device = model_device,
                                          .num_threads = args.pool.num_threads(),
                                          .max_samples = args.max_samples}));
   std::optional<Drafter> drafter;
@@ -52,7 +53,7 @@ absl::StatusOr<std::unique_ptr<LocalExecutor>> LocalExecutor::Create(Args args) 
     ASSIGN_OR_RETURN(
         drafter,
         Drafter::Create(
-            {.config = config, .device = args.device, .max_step_tokens = args.max_step_tokens}));
+            {.config = config, .device = model_device, .max_step_tokens = args.max_step_tokens}));
   }
   return std::unique_ptr<LocalExecutor>(new LocalExecutor(
       std::move(args), std::move(hidden), std::move(sampler), std::move(drafter)));
@@ -184,7 +185,7 @@ void LocalExecutor::RunModel(const StepInput& input, const Model& model) {
   const TimePoint start = std::chrono::steady_clock::now();
   model.Forward(
       input.batch, args_.cache, context_, hidden_.Slice(0, input.batch.num_tokens()), load_);
-  CheckHidden(input);
+  CheckHidden(input, model);
   const TimePoint forward_end = std::chrono::steady_clock::now();
   SampleAll(input, model);
   forward_time_ += forward_end - start;
@@ -236,7 +237,7 @@ void LocalExecutor::CountWork(const ForwardBatch& batch) {
 }
 
 // Drafts may be tokens that the model cannot digest: their rows are left out.
-void LocalExecutor::CheckHidden(const StepInput& input) {
+void LocalExecutor::CheckHidden(const StepInput& input, const Model& model) {
   const ForwardBatch& batch = input.batch;
   health_.assign(static_cast<size_t>(batch.num_sequences()), RowHealth::kFinite);
   certain_ends_.assign(batch.query_starts.begin() + 1, batch.query_starts.end());
@@ -245,17 +246,16 @@ void LocalExecutor::CheckHidden(const StepInput& input) {
       certain_ends_[static_cast<size_t>(sample.sequence)] = sample.row + 1;
     }
   }
-  const auto check = [&](int64_t begin, int64_t end, int32_t /*worker*/) {
-    for (auto s = static_cast<size_t>(begin); s < static_cast<size_t>(end); ++s) {
-      for (int64_t row = batch.query_starts[s]; row < certain_ends_[s]; ++row) {
-        if (!AllFinite(hidden_.Row(row))) {
-          health_[s] = RowHealth::kNotFinite;
-          break;
-        }
+  const ScratchScope scope(host_scratch_);
+  const auto is_finite =
+      CheckFinite(model.kernels(), hidden_.Slice(0, batch.num_tokens()), context_);
+  for (size_t s = 0; s < health_.size(); ++s) {
+    for (int64_t row = batch.query_starts[s]; row < certain_ends_[s]; ++row) {
+      if (is_finite(row) == 0) {
+        health_[s] = RowHealth::kNotFinite;
       }
     }
-  };
-  args_.pool.ParallelFor(batch.num_sequences(), 1, check);
+  }
 }
 
 void LocalExecutor::SampleAll(const StepInput& input, const Model& model) {

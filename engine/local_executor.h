@@ -36,7 +36,7 @@ class LocalExecutor final : public Executor {
     const Model& model;       // borrowed; its kernels are copied, and may be demoted here
     KvCache cache;            // of that model; with rows for MTP when there are drafts
     ThreadPool& pool;         // borrowed; used by nobody else
-    const Device& device;     // where hidden states and logits lie; the host's memory
+    const Device& device;     // the host's memory, for what ops do not need
     int64_t max_step_tokens;  // of one step
     int64_t max_samples;      // of one step
     bool can_draft = false;   // whether steps may ask for drafts: the model has an MTP module
@@ -77,7 +77,7 @@ class LocalExecutor final : public Executor {
   void RunModel(const StepInput& input, const Model& model);
   void RunCarefully(const StepInput& input);
   void Draft(const StepInput& input);
-  void CheckHidden(const StepInput& input);
+  void CheckHidden(const StepInput& input, const Model& model);
   void SampleAll(const StepInput& input, const Model& model);
   [[nodiscard]] bool IsHealthy() const;
   void CountWork(const ForwardBatch& batch);

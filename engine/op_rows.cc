@@ -4,7 +4,7 @@
 #include <array>
 
 #include "base/check.h"
-#include "engine/finite.h"
+#include "kernels/finite.h"
 
 namespace hadal {
 namespace {
@@ -66,6 +66,12 @@ int64_t NumRows(const MoeRouteArgs& args) {
 int64_t NumRows(const MoeExpertsArgs& args) {
   return args.y.extent(0);
 }
+int64_t NumRows(const GatherRowsArgs& args) {
+  return args.y.extent(0);
+}
+int64_t NumRows(const CheckFiniteArgs& args) {
+  return args.x.extent(0);
+}
 int64_t NumRows(const SampleArgs& args) {
   return args.choices.extent(0);
 }
@@ -93,6 +99,12 @@ TensorView<float, 2> ChangedInput(const MoeRouteArgs& /*args*/) {
 }
 TensorView<float, 2> ChangedInput(const MoeExpertsArgs& args) {
   return args.y;
+}
+TensorView<float, 2> ChangedInput(const GatherRowsArgs& /*args*/) {
+  return {};
+}
+TensorView<float, 2> ChangedInput(const CheckFiniteArgs& /*args*/) {
+  return {};
 }
 TensorView<float, 2> ChangedInput(const SampleArgs& /*args*/) {
   return {};
@@ -124,6 +136,12 @@ bool InputIsFinite(const MoeExpertsArgs& args, int64_t row) {
   return AllFinite(args.x.Row(row)) && AllFinite(args.weights.Row(row)) &&
          AllFinite(args.y.Row(row));
 }
+bool InputIsFinite(const GatherRowsArgs& args, int64_t row) {
+  return AllFinite(args.x.Row(args.rows(row)));
+}
+bool InputIsFinite(const CheckFiniteArgs& args, int64_t row) {
+  return AllFinite(args.x.Row(row));
+}
 bool InputIsFinite(const SampleArgs& args, int64_t row) {
   return AllFinite(args.logits.Row(args.choices(row).row));
 }
@@ -151,6 +169,12 @@ bool OutputIsFinite(const MoeRouteArgs& args, int64_t row) {
 }
 bool OutputIsFinite(const MoeExpertsArgs& args, int64_t row) {
   return AllFinite(args.y.Row(row));
+}
+bool OutputIsFinite(const GatherRowsArgs& args, int64_t row) {
+  return AllFinite(args.y.Row(row));
+}
+bool OutputIsFinite(const CheckFiniteArgs& args, int64_t row) {
+  return args.is_finite(row) != 0;
 }
 bool OutputIsFinite(const SampleArgs& args, int64_t row) {
   return args.token_ids(row) != kNoToken;
@@ -221,6 +245,20 @@ MoeExpertsArgs OneRow(const MoeExpertsArgs& args, int64_t row) {
   one.expert_ids = args.expert_ids.Slice(row, 1);
   one.weights = args.weights.Slice(row, 1);
   one.y = args.y.Slice(row, 1);
+  return one;
+}
+
+GatherRowsArgs OneRow(const GatherRowsArgs& args, int64_t row) {
+  GatherRowsArgs one = args;
+  one.rows = args.rows.Slice(row, 1);
+  one.y = args.y.Slice(row, 1);
+  return one;
+}
+
+CheckFiniteArgs OneRow(const CheckFiniteArgs& args, int64_t row) {
+  CheckFiniteArgs one = args;
+  one.x = args.x.Slice(row, 1);
+  one.is_finite = args.is_finite.Slice(row, 1);
   return one;
 }
 

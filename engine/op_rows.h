@@ -18,6 +18,8 @@ int64_t NumRows(const MlaProjectArgs& args);
 int64_t NumRows(const MlaAttentionArgs& args);
 int64_t NumRows(const MoeRouteArgs& args);
 int64_t NumRows(const MoeExpertsArgs& args);
+int64_t NumRows(const GatherRowsArgs& args);
+int64_t NumRows(const CheckFiniteArgs& args);
 int64_t NumRows(const SampleArgs& args);
 
 /// The buffer that the call both reads and writes: [num_rows, width], or empty. Its rows must be
@@ -30,6 +32,8 @@ TensorView<float, 2> ChangedInput(const MlaProjectArgs& args);
 TensorView<float, 2> ChangedInput(const MlaAttentionArgs& args);
 TensorView<float, 2> ChangedInput(const MoeRouteArgs& args);
 TensorView<float, 2> ChangedInput(const MoeExpertsArgs& args);
+TensorView<float, 2> ChangedInput(const GatherRowsArgs& args);
+TensorView<float, 2> ChangedInput(const CheckFiniteArgs& args);
 TensorView<float, 2> ChangedInput(const SampleArgs& args);
 
 /// Whether the activations that go into a row are all finite. Weights and the cache do not count.
@@ -42,10 +46,12 @@ bool InputIsFinite(const MlaProjectArgs& args, int64_t row);
 bool InputIsFinite(const MlaAttentionArgs& args, int64_t row);
 bool InputIsFinite(const MoeRouteArgs& args, int64_t row);
 bool InputIsFinite(const MoeExpertsArgs& args, int64_t row);
+bool InputIsFinite(const GatherRowsArgs& args, int64_t row);
+bool InputIsFinite(const CheckFiniteArgs& args, int64_t row);
 bool InputIsFinite(const SampleArgs& args, int64_t row);
 
 /// Whether all that the call wrote for a row is finite, its row of the cache included; of a chosen
-/// token, whether there is one.
+/// token, whether there is one; of check_finite, what it says.
 bool OutputIsFinite(const EmbeddingArgs& args, int64_t row);
 bool OutputIsFinite(const RmsNormArgs& args, int64_t row);
 bool OutputIsFinite(const LinearArgs& args, int64_t row);
@@ -54,6 +60,8 @@ bool OutputIsFinite(const MlaProjectArgs& args, int64_t row);
 bool OutputIsFinite(const MlaAttentionArgs& args, int64_t row);
 bool OutputIsFinite(const MoeRouteArgs& args, int64_t row);
 bool OutputIsFinite(const MoeExpertsArgs& args, int64_t row);
+bool OutputIsFinite(const GatherRowsArgs& args, int64_t row);
+bool OutputIsFinite(const CheckFiniteArgs& args, int64_t row);
 bool OutputIsFinite(const SampleArgs& args, int64_t row);
 
 /// The call for one row alone, with the same places for its output.
@@ -65,6 +73,8 @@ MlaProjectArgs OneRow(const MlaProjectArgs& args, int64_t row);
 MlaAttentionArgs OneRow(const MlaAttentionArgs& args, int64_t row);
 MoeRouteArgs OneRow(const MoeRouteArgs& args, int64_t row);
 MoeExpertsArgs OneRow(const MoeExpertsArgs& args, int64_t row);
+GatherRowsArgs OneRow(const GatherRowsArgs& args, int64_t row);
+CheckFiniteArgs OneRow(const CheckFiniteArgs& args, int64_t row);
 SampleArgs OneRow(const SampleArgs& args, int64_t row);
 
 }  // namespace hadal

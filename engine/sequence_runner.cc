@@ -18,13 +18,18 @@ absl::StatusOr<SequenceRunner> SequenceRunner::Create(const Args& args) {
                                     .dtype = args.cache_dtype,
                                     .num_blocks = num_blocks,
                                     .device = *args.model.kernels().device}));
-  return SequenceRunner(args, std::move(cache));
+  ASSIGN_OR_RETURN(DeviceBuffer hidden,
+                   DeviceBuffer::Allocate(
+                       *args.model.kernels().device,
+                       static_cast<size_t>(args.chunk_tokens * args.model.config().hidden_size) *
+                           sizeof(float)));
+  return SequenceRunner(args, std::move(cache), std::move(hidden));
 }
 
-SequenceRunner::SequenceRunner(const Args& args, KvCache cache)
+SequenceRunner::SequenceRunner(const Args& args, KvCache cache, DeviceBuffer hidden)
     : args_(args),
       cache_(std::move(cache)),
-      hidden_(static_cast<size_t>(args.chunk_tokens * args.model.config().hidden_size)),
+      hidden_(std::move(hidden)),
       logits_(static_cast<size_t>(args.model.config().vocab_size)) {
   // The sequence owns the whole cache: block i holds positions from i * kBlockSize.
   batch_.max_blocks = cache_.num_blocks();
@@ -47,7 +52,8 @@ void SequenceRunner::Append(std::span<const TokenId> tokens, Visitor visit) {
   for (int64_t first = 0; first < std::ssize(tokens); first += args_.chunk_tokens) {
     const int64_t count = std::min(args_.chunk_tokens, std::ssize(tokens) - first);
     FillBatch(tokens.subspan(static_cast<size_t>(first), static_cast<size_t>(count)));
-    const TensorView<float, 2> hidden = MakeView(hidden_.data(), count, hidden_size);
+    const TensorView<float, 2> hidden =
+        MakeView(static_cast<float*>(hidden_.data()), count, hidden_size);
     args_.model.Forward(batch_, cache_, args_.context, hidden);
     size_ += count;
     visit(first, hidden);

@@ -23,11 +23,12 @@ class SequenceRunner {
     int64_t chunk_tokens;  // most tokens per step
   };
 
-  /// ResourceExhausted when the cache finds no room. Borrows model and context.
+  /// ResourceExhausted when cache or hidden states find no room. Borrows model and context.
   static absl::StatusOr<SequenceRunner> Create(const Args& args);
 
   /// Runs `tokens`, in steps of at most chunk_tokens. After each step calls `visit` with the index
-  /// in `tokens` of the step's first and the hidden states of all its tokens, [n, hidden_size].
+  /// in `tokens` of the step's first and the hidden states of all its tokens, [n, hidden_size],
+  /// in the memory of the model's kernels.
   /// REQUIRES: size() + tokens.size() <= max_tokens; ids inside the vocabulary.
   using Visitor = absl::FunctionRef<void(int64_t first, const TensorView<const float, 2>& hidden)>;
   void Append(std::span<const TokenId> tokens, Visitor visit);
@@ -39,7 +40,7 @@ class SequenceRunner {
   [[nodiscard]] int64_t size() const { return size_; }
 
  private:
-  SequenceRunner(const Args& args, KvCache cache);
+  SequenceRunner(const Args& args, KvCache cache, DeviceBuffer hidden);
 
   // The next `tokens` as a batch of one sequence.
   void FillBatch(std::span<const TokenId> tokens);
@@ -48,7 +49,7 @@ class SequenceRunner {
   KvCache cache_;
   int64_t size_ = 0;
   ForwardBatch batch_;
-  std::vector<float> hidden_;  // [chunk_tokens, hidden_size]
+  DeviceBuffer hidden_;        // [chunk_tokens, hidden_size]
   std::vector<float> logits_;  // [vocab_size]
 };
 

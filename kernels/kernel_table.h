@@ -1,7 +1,9 @@
 #pragma once
 
+#include "kernels/check_finite.h"
 #include "kernels/device.h"
 #include "kernels/embedding.h"
+#include "kernels/gather_rows.h"
 #include "kernels/kernel.h"
 #include "kernels/linear.h"
 #include "kernels/mla_attention.h"
@@ -25,6 +27,8 @@ struct KernelTable {
   Kernel<MlaAttentionArgs> mla_attention;
   Kernel<MoeRouteArgs> moe_route;
   Kernel<MoeExpertsArgs> moe_experts;
+  Kernel<GatherRowsArgs> gather_rows;
+  Kernel<CheckFiniteArgs> check_finite;
   Kernel<SampleArgs> sample;
   /// Whose memory the ops' tensors lie in.
   const Device* device = &CpuDevice();
@@ -43,6 +47,8 @@ struct KernelTable {
     visit("mla_attention", tables.mla_attention...);
     visit("moe_route", tables.moe_route...);
     visit("moe_experts", tables.moe_experts...);
+    visit("gather_rows", tables.gather_rows...);
+    visit("check_finite", tables.check_finite...);
     visit("sample", tables.sample...);
   }
 };

@@ -2,7 +2,9 @@
 // that has them and all others are held against it.
 
 #include "base/check.h"
+#include "kernels/check_finite.h"
 #include "kernels/embedding.h"
+#include "kernels/gather_rows.h"
 #include "kernels/linear.h"
 #include "kernels/mla_attention.h"
 #include "kernels/mla_project.h"
@@ -143,6 +145,15 @@ void Validate(const MoeExpertsArgs& args) {
   CHECK(args.weights.extents == args.expert_ids.extents);
   CHECK_GT(args.experts.extent(0), 0);
   ValidateMlp(args.experts(0), args.x.extent(1));
+}
+
+void Validate(const GatherRowsArgs& args) {
+  CHECK_EQ(args.y.extent(0), args.rows.extent(0));
+  CHECK_EQ(args.y.extent(1), args.x.extent(1));
+}
+
+void Validate(const CheckFiniteArgs& args) {
+  CHECK_EQ(args.is_finite.extent(0), args.x.extent(0));
 }
 
 void Validate(const SampleArgs& args) {

@@ -85,18 +85,6 @@ Step OnDevice(const Step& step) {
   return moved;
 }
 
-TensorView<const float, 2> OnDevice(const TensorView<const float, 2>& rows,
-                                    const Device& device,
-                                    ExecutionContext& context) {
-  if (device.is_host) {
-    return rows;
-  }
-  CheckDense(rows);
-  const auto copy = context.scratch.Allocate<float>(rows.extent(0), rows.extent(1));
-  device.copy(copy.data, rows.data, SizeBytes(rows));
-  return copy;
-}
-
 TensorView<float, 2> RoomOnDevice(const TensorView<float, 2>& rows,
                                   const Device& device,
                                   ExecutionContext& context) {

@@ -12,11 +12,6 @@ namespace hadal {
 /// keep their shape for a while.
 Step OnDevice(const Step& step);
 
-/// The rows in the device's memory.
-TensorView<const float, 2> OnDevice(const TensorView<const float, 2>& rows,
-                                    const Device& device,
-                                    ExecutionContext& context);
-
 /// Room in the device's memory for what shall become `rows`.
 TensorView<float, 2> RoomOnDevice(const TensorView<float, 2>& rows,
                                   const Device& device,

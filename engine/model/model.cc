@@ -55,7 +55,7 @@ struct StepEnds {
   int64_t mtp_layer;      // or kMainModel
   const Step& step;       // on the device
   const float* previous;  // hidden states, null in the main model
-  const TensorView<float, 2>& x;
+  const TensorView<float, 2>& hidden;
 };
 
 void LaunchOrReplay(const StepEnds& ends, KvCache& cache, absl::FunctionRef<void()> launch_ops) {
@@ -77,7 +77,7 @@ void LaunchOrReplay(const StepEnds& ends, KvCache& cache, absl::FunctionRef<void
        .cache_dtype = cache.dtype(),
        .inputs = step.angles.cos.data,
        .previous = ends.previous,
-       .hidden = ends.x.data,
+       .hidden = ends.hidden.data,
        .expert_log = step.expert_log != nullptr ? step.expert_log->data() : nullptr,
        .scratch = context.scratch.Allocate<std::byte>(kNothing).data},
       context.scratch,
@@ -146,24 +146,25 @@ void Model::Forward(const ForwardBatch& batch,
 }
 
 void Model::RunLayers(const Step& step, KvCache& cache, const TensorView<float, 2>& hidden) const {
-  const Device& device = *args_.kernels.device;
-  const auto x = RoomOnDevice(hidden, device, step.context);
-  LaunchOrReplay({.mtp_layer = kMainModel, .step = step, .previous = nullptr, .x = x}, cache, [&] {
-    LaunchLayers(step, cache, x);
-  });
-  FetchRows(x, hidden, device);
+  LaunchOrReplay({.mtp_layer = kMainModel, .step = step, .previous = nullptr, .hidden = hidden},
+                 cache,
+                 [&] { LaunchLayers(step, cache, hidden); });
 }
 
-void Model::LaunchLayers(const Step& step, KvCache& cache, const TensorView<float, 2>& x) const {
+void Model::LaunchLayers(const Step& step,
+                         KvCache& cache,
+                         const TensorView<float, 2>& hidden) const {
   ExecutionContext& context = step.context;
   const Weights& weights = args_.weights;
   const KernelTable& kernels = args_.kernels;
-  kernels.embedding({.token_ids = step.token_ids, .table = weights.embed_tokens, .y = x}, context);
+  kernels.embedding({.token_ids = step.token_ids, .table = weights.embed_tokens, .y = hidden},
+                    context);
   for (size_t i = 0; i < weights.layers.size(); ++i) {
-    DecoderLayer(weights.layers[i], cache.layer(static_cast<int64_t>(i)), step, x);
+    DecoderLayer(weights.layers[i], cache.layer(static_cast<int64_t>(i)), step, hidden);
   }
-  kernels.rms_norm({.x = x, .weight = weights.norm, .epsilon = args_.config.rms_norm_eps, .y = x},
-                   context);
+  kernels.rms_norm(
+      {.x = hidden, .weight = weights.norm, .epsilon = args_.config.rms_norm_eps, .y = hidden},
+      context);
 }
 
 void Model::ForwardMtp(int64_t mtp_layer,
@@ -175,20 +176,17 @@ void Model::ForwardMtp(int64_t mtp_layer,
   CHECK(mtp_layer >= 0 && mtp_layer < std::ssize(args_.weights.mtp));
   const StepScope scope(context);
   const Step step = MakeStep(batch, cache, context);
-  const Device& device = *args_.kernels.device;
-  const auto states = OnDevice(previous, device, context);
-  const auto x = RoomOnDevice(hidden, device, context);
-  LaunchOrReplay({.mtp_layer = mtp_layer, .step = step, .previous = states.data, .x = x},
-                 cache,
-                 [&] { LaunchMtp(mtp_layer, step, states, cache, x); });
-  FetchRows(x, hidden, device);
+  LaunchOrReplay(
+      {.mtp_layer = mtp_layer, .step = step, .previous = previous.data, .hidden = hidden},
+      cache,
+      [&] { LaunchMtp(mtp_layer, step, previous, cache, hidden); });
 }
 
 void Model::LaunchMtp(int64_t mtp_layer,
                       const Step& step,
                       const TensorView<const float, 2>& previous,
                       KvCache& cache,
-                      const TensorView<float, 2>& x) const {
+                      const TensorView<float, 2>& hidden) const {
   ExecutionContext& context = step.context;
   const ScratchScope scope(context.scratch);
   const MtpWeights& mtp = args_.weights.mtp[static_cast<size_t>(mtp_layer)];
@@ -206,22 +204,22 @@ void Model::LaunchMtp(int64_t mtp_layer,
       {.token_ids = step.token_ids, .table = args_.weights.embed_tokens, .y = embedding}, context);
   kernels.rms_norm({.x = embedding, .weight = mtp.enorm, .epsilon = eps, .y = embedding}, context);
   kernels.rms_norm({.x = previous, .weight = mtp.hnorm, .epsilon = eps, .y = state}, context);
-  kernels.linear({.x = joined, .weight = mtp.eh_proj, .output = Output::kStore, .y = x}, context);
+  kernels.linear({.x = joined, .weight = mtp.eh_proj, .output = Output::kStore, .y = hidden},
+                 context);
 
   // 2. One decoder layer with cache rows of its own, and the norm of the shared head.
-  DecoderLayer(mtp.layer, cache.layer(args_.config.num_hidden_layers + mtp_layer), step, x);
-  kernels.rms_norm({.x = x, .weight = mtp.shared_head_norm, .epsilon = eps, .y = x}, context);
+  DecoderLayer(mtp.layer, cache.layer(args_.config.num_hidden_layers + mtp_layer), step, hidden);
+  kernels.rms_norm({.x = hidden, .weight = mtp.shared_head_norm, .epsilon = eps, .y = hidden},
+                   context);
 }
 
 void Model::ComputeLogits(const TensorView<const float, 2>& hidden,
                           ExecutionContext& context,
                           const TensorView<float, 2>& logits) const {
   const StepScope scope(context);
-  args_.kernels.linear({.x = OnDevice(hidden, *args_.kernels.device, context),
-                        .weight = args_.weights.lm_head,
-                        .output = Output::kStore,
-                        .y = logits},
-                       context);
+  args_.kernels.linear(
+      {.x = hidden, .weight = args_.weights.lm_head, .output = Output::kStore, .y = logits},
+      context);
 }
 
 void Model::FetchLogits(const TensorView<const float, 2>& hidden,

@@ -14,8 +14,8 @@ namespace hadal {
 
 /// A DeepSeek model of the MLA generation: from tokens to hidden states to logits. Holds no state
 /// of its own: what a step changes is the cache and the outputs. One step at a time per context.
-/// Batches and hidden states lie in the host's memory, whatever device the kernels are of: the
-/// weights, the cache, logits and context.scratch are that device's.
+/// Batches lie in the host's memory, whatever device the kernels are of: the weights, the cache,
+/// hidden states, logits and context.scratch are that device's (kernels().device).
 ///
 ///   Model model({.config = checkpoint.config(), .weights = weights, .kernels = table});
 ///   model.Forward(batch, cache, context, hidden);
@@ -68,8 +68,7 @@ class Model {
                   ExecutionContext& context,
                   const TensorView<float, 2>& hidden) const;
 
-  /// logits [num_rows, vocab_size] of normed hidden states [num_rows, hidden_size], in the memory
-  /// of kernels().device.
+  /// logits [num_rows, vocab_size] of normed hidden states [num_rows, hidden_size].
   void ComputeLogits(const TensorView<const float, 2>& hidden,
                      ExecutionContext& context,
                      const TensorView<float, 2>& logits) const;
@@ -81,14 +80,14 @@ class Model {
 
  private:
   // A step that enters with tokens, or with hidden states too, and what its ops launch: nothing
-  // else, so that it can be recorded. `x` [num_tokens, hidden_size] is what leaves.
+  // else, so that it can be recorded. `hidden` is what leaves.
   void RunLayers(const Step& step, KvCache& cache, const TensorView<float, 2>& hidden) const;
-  void LaunchLayers(const Step& step, KvCache& cache, const TensorView<float, 2>& x) const;
+  void LaunchLayers(const Step& step, KvCache& cache, const TensorView<float, 2>& hidden) const;
   void LaunchMtp(int64_t mtp_layer,
                  const Step& step,
                  const TensorView<const float, 2>& previous,
                  KvCache& cache,
-                 const TensorView<float, 2>& x) const;
+                 const TensorView<float, 2>& hidden) const;
   [[nodiscard]] Step MakeStep(const ForwardBatch& batch,
                               const KvCache& cache,
                               ExecutionContext& context) const;

@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "base/check.h"
+#include "engine/model/hidden_rows.h"
 
 namespace hadal {
 namespace {
@@ -34,8 +35,9 @@ absl::StatusOr<BatchSampler> BatchSampler::Create(const Args& args) {
     return DeviceBuffer::Allocate(device, static_cast<size_t>(rows * columns) * sizeof(float));
   };
   const int64_t vocab_size = args.config.vocab_size;
-  ASSIGN_OR_RETURN(DeviceBuffer hidden, allocate(args.device, kSliceRows, args.config.hidden_size));
-  ASSIGN_OR_RETURN(DeviceBuffer logits, allocate(args.logits_device, kSliceRows, vocab_size));
+  ASSIGN_OR_RETURN(DeviceBuffer hidden,
+                   allocate(args.model_device, kSliceRows, args.config.hidden_size));
+  ASSIGN_OR_RETURN(DeviceBuffer logits, allocate(args.model_device, kSliceRows, vocab_size));
   ASSIGN_OR_RETURN(DeviceBuffer copies, allocate(args.device, args.num_threads, vocab_size));
   return BatchSampler(args, std::move(hidden), std::move(logits), std::move(copies));
 }
@@ -44,7 +46,7 @@ BatchSampler::BatchSampler(const Args& args,
                            DeviceBuffer hidden,
                            DeviceBuffer logits,
                            DeviceBuffer copies)
-    : logits_device_(&args.logits_device),
+    : model_device_(&args.model_device),
       hidden_buffer_(std::move(hidden)),
       logits_buffer_(std::move(logits)),
       copies_buffer_(std::move(copies)),
@@ -52,6 +54,7 @@ BatchSampler::BatchSampler(const Args& args,
       logits_(ViewOf(logits_buffer_, kSliceRows, args.config.vocab_size)),
       copies_(ViewOf(copies_buffer_, args.num_threads, args.config.vocab_size)),
       slice_rows_(static_cast<size_t>(args.max_samples)) {
+  gathered_.reserve(static_cast<size_t>(kSliceRows));
   plain_.reserve(slice_rows_.size());
   others_.reserve(slice_rows_.size());
   samplers_.reserve(static_cast<size_t>(args.num_threads));
@@ -69,22 +72,23 @@ int64_t BatchSampler::Sample(const Work& work,
   int64_t num_logits_rows = 0;
   for (size_t begin = 0; begin < num_samples;) {
     const size_t end = FillSlice(work, health, begin);
-    if (num_slice_rows_ > 0) {
-      work.model.ComputeLogits(
-          hidden_.Slice(0, num_slice_rows_), work.context, logits_.Slice(0, num_slice_rows_));
+    const int64_t num_rows = std::ssize(gathered_);
+    if (num_rows > 0) {
+      const TensorView<float, 2> rows = hidden_.Slice(0, num_rows);
+      GatherRows(work.model.kernels(), work.hidden, gathered_, work.context, rows);
+      work.model.ComputeLogits(rows, work.context, logits_.Slice(0, num_rows));
     }
     ChooseAll(work, begin, end, chosen);
-    num_logits_rows += num_slice_rows_;
+    num_logits_rows += num_rows;
     begin = end;
   }
   return num_logits_rows;
 }
 
-// Puts the distinct rows of samples from `begin` on side by side, as many as a slice has room for;
-// returns where they end.
+// Lists the distinct rows of samples from `begin` on, as many as a slice has room for; returns
+// where those samples end.
 size_t BatchSampler::FillSlice(const Work& work, std::span<const RowHealth> health, size_t begin) {
-  num_slice_rows_ = 0;
-  int32_t last_row = kNoRow;
+  gathered_.clear();
   size_t end = begin;
   for (; end < work.samples.size(); ++end) {
     const SampleRow& sample = work.samples[end];
@@ -92,16 +96,13 @@ size_t BatchSampler::FillSlice(const Work& work, std::span<const RowHealth> heal
     if (health[static_cast<size_t>(sample.sequence)] != RowHealth::kFinite) {
       continue;
     }
-    if (sample.row != last_row) {
-      if (num_slice_rows_ == kSliceRows) {
+    if (gathered_.empty() || sample.row != gathered_.back()) {
+      if (std::ssize(gathered_) == kSliceRows) {
         break;
       }
-      const auto row = work.hidden.Row(sample.row);
-      std::copy(row.begin(), row.end(), hidden_.Row(num_slice_rows_).begin());
-      last_row = sample.row;
-      ++num_slice_rows_;
+      gathered_.push_back(sample.row);
     }
-    slice_rows_[end] = num_slice_rows_ - 1;
+    slice_rows_[end] = static_cast<int32_t>(gathered_.size()) - 1;
   }
   return end;
 }
@@ -142,17 +143,18 @@ void BatchSampler::ChoosePlain(const Work& work, std::span<SampledToken> chosen)
   for (size_t i = 0; i < plain_.size(); ++i) {
     choices(i) = plain_[i].choice;
   }
-  SampleArgs args = {
-      .logits = logits_.Slice(0, num_slice_rows_), .choices = choices, .token_ids = token_ids};
-  if (!logits_device_->is_host) {
+  SampleArgs args = {.logits = logits_.Slice(0, std::ssize(gathered_)),
+                     .choices = choices,
+                     .token_ids = token_ids};
+  if (!model_device_->is_host) {
     const auto choices_there = scratch.Allocate<SampleChoice>(plain_.size());
-    logits_device_->copy(choices_there.data, choices.data, plain_.size() * sizeof(SampleChoice));
+    model_device_->copy(choices_there.data, choices.data, plain_.size() * sizeof(SampleChoice));
     args.choices = choices_there;
     args.token_ids = scratch.Allocate<TokenId>(plain_.size());
   }
   work.model.kernels().sample(args, work.context);
-  if (!logits_device_->is_host) {
-    logits_device_->copy(token_ids.data, args.token_ids.data, plain_.size() * sizeof(TokenId));
+  if (!model_device_->is_host) {
+    model_device_->copy(token_ids.data, args.token_ids.data, plain_.size() * sizeof(TokenId));
   }
   for (size_t i = 0; i < plain_.size(); ++i) {
     SampledToken& token = chosen[plain_[i].sample];
@@ -165,7 +167,7 @@ void BatchSampler::ChoosePlain(const Work& work, std::span<SampledToken> chosen)
 // Where logits lie elsewhere, as many as there are copies at a time: a device is asked by one
 // thread.
 void BatchSampler::ChooseOthers(const Work& work, std::span<SampledToken> chosen) {
-  const bool is_host = logits_device_->is_host;
+  const bool is_host = model_device_->is_host;
   const int64_t num_others = std::ssize(others_);
   const int64_t most = is_host ? num_others : copies_.extent(0);
   for (int64_t begin = 0; begin < num_others; begin += most) {
@@ -173,7 +175,7 @@ void BatchSampler::ChooseOthers(const Work& work, std::span<SampledToken> chosen
     for (int64_t i = 0; i < count && !is_host; ++i) {
       const std::span<float> copy = copies_.Row(i);
       const size_t sample = others_[static_cast<size_t>(begin + i)];
-      logits_device_->copy(copy.data(), logits_.Row(slice_rows_[sample]).data(), copy.size_bytes());
+      model_device_->copy(copy.data(), logits_.Row(slice_rows_[sample]).data(), copy.size_bytes());
     }
     const auto choose = [&](int64_t first, int64_t last, int32_t worker) {
       for (int64_t i = first; i < last; ++i) {

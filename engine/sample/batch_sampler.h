@@ -19,10 +19,10 @@ class BatchSampler {
  public:
   struct Args {
     const ModelConfig& config;
-    const Device& device;         // where rows of hidden states are gathered; the host's memory
-    const Device& logits_device;  // of the kernels of the models that it is used with
-    int32_t num_threads;          // of the contexts that it is used with
-    int64_t max_samples;          // of one call
+    const Device& device;        // where copies of logits lie; the host's memory
+    const Device& model_device;  // of the kernels of the models that it is used with
+    int32_t num_threads;         // of the contexts that it is used with
+    int64_t max_samples;         // of one call
   };
 
   /// ResourceExhausted when the buffers find no room.
@@ -34,7 +34,7 @@ class BatchSampler {
   struct Work {
     const Model& model;
     ExecutionContext& context;
-    TensorView<const float, 2> hidden;   // [rows, hidden_size], normed
+    TensorView<const float, 2> hidden;   // [rows, hidden_size], normed, where the model's lie
     std::span<const SampleRow> samples;  // of rows of `hidden`, which do not fall
     Logprobs logprobs;
   };
@@ -59,18 +59,18 @@ class BatchSampler {
   void ChooseOthers(const Work& work, std::span<SampledToken> chosen);
   std::span<float> OwnLogits(size_t other, int32_t worker);
 
-  const Device* logits_device_;
+  const Device* model_device_;
   DeviceBuffer hidden_buffer_;
   DeviceBuffer logits_buffer_;
   DeviceBuffer copies_buffer_;
-  TensorView<float, 2> hidden_;      // [kSliceRows, hidden_size]
-  TensorView<float, 2> logits_;      // [kSliceRows, vocab_size] in the memory of logits_device_
+  TensorView<float, 2> hidden_;      // [kSliceRows, hidden_size] in the memory of model_device_
+  TensorView<float, 2> logits_;      // [kSliceRows, vocab_size] likewise
   TensorView<float, 2> copies_;      // [num_threads, vocab_size]
   std::vector<Sampler> samplers_;    // one for each worker
   std::vector<int32_t> slice_rows_;  // [max_samples] where a sample's logits lie, or kNoRow
   std::vector<PlainSample> plain_;   // of a slice, what the op `sample` chooses
   std::vector<size_t> others_;       // of a slice, the other samples
-  int32_t num_slice_rows_ = 0;
+  std::vector<int32_t> gathered_;    // of a slice, its rows of Work::hidden
 };
 
 }  // namespace hadal

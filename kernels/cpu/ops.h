@@ -19,6 +19,10 @@ void MlaAttention(const VectorKernels& vector,
                   ExecutionContext& context);
 void MoeRoute(const VectorKernels& vector, const MoeRouteArgs& args, ExecutionContext& context);
 void MoeExperts(const VectorKernels& vector, const MoeExpertsArgs& args, ExecutionContext& context);
+void GatherRows(const VectorKernels& vector, const GatherRowsArgs& args, ExecutionContext& context);
+void CheckFinite(const VectorKernels& vector,
+                 const CheckFiniteArgs& args,
+                 ExecutionContext& context);
 void Sample(const VectorKernels& vector, const SampleArgs& args, ExecutionContext& context);
 
 }  // namespace hadal::cpu

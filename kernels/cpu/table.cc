@@ -22,6 +22,8 @@ KernelTable MakeTableFor(const char* name) {
           .mla_attention = {name, &Run<kIsa, &MlaAttention, MlaAttentionArgs>},
           .moe_route = {name, &Run<kIsa, &MoeRoute, MoeRouteArgs>},
           .moe_experts = {name, &Run<kIsa, &MoeExperts, MoeExpertsArgs>},
+          .gather_rows = {name, &Run<kIsa, &GatherRows, GatherRowsArgs>},
+          .check_finite = {name, &Run<kIsa, &CheckFinite, CheckFiniteArgs>},
           .sample = {name, &Run<kIsa, &Sample, SampleArgs>}};
 }
 

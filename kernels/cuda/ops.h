@@ -1,6 +1,8 @@
 #pragma once
 
+#include "kernels/check_finite.h"
 #include "kernels/embedding.h"
+#include "kernels/gather_rows.h"
 #include "kernels/linear.h"
 #include "kernels/mla_attention.h"
 #include "kernels/mla_project.h"
@@ -23,6 +25,8 @@ void MlaProject(const MlaProjectArgs& args, ExecutionContext& context);
 void MlaAttention(const MlaAttentionArgs& args, ExecutionContext& context);
 void MoeRoute(const MoeRouteArgs& args, ExecutionContext& context);
 void MoeExperts(const MoeExpertsArgs& args, ExecutionContext& context);
+void GatherRows(const GatherRowsArgs& args, ExecutionContext& context);
+void CheckFinite(const CheckFiniteArgs& args, ExecutionContext& context);
 void Sample(const SampleArgs& args, ExecutionContext& context);
 
 }  // namespace hadal::cuda

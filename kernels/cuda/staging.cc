@@ -199,6 +199,19 @@ MoeExpertsArgs Staging::Upload(MoeExpertsArgs args) {
   return args;
 }
 
+GatherRowsArgs Staging::Upload(GatherRowsArgs args) {
+  Carry(args.x);
+  Carry(args.rows);
+  Carry(args.y);
+  return args;
+}
+
+CheckFiniteArgs Staging::Upload(CheckFiniteArgs args) {
+  Carry(args.x);
+  Carry(args.is_finite);
+  return args;
+}
+
 SampleArgs Staging::Upload(SampleArgs args) {
   Carry(args.logits);
   Carry(args.choices);
@@ -225,6 +238,8 @@ absl::StatusOr<KernelTable> MakeStagedTable() {
                      .mla_attention = {kName, &RunStaged<&MlaAttention, MlaAttentionArgs>},
                      .moe_route = {kName, &RunStaged<&MoeRoute, MoeRouteArgs>},
                      .moe_experts = {kName, &RunStaged<&MoeExperts, MoeExpertsArgs>},
+                     .gather_rows = {kName, &RunStaged<&GatherRows, GatherRowsArgs>},
+                     .check_finite = {kName, &RunStaged<&CheckFinite, CheckFiniteArgs>},
                      .sample = {kName, &RunStaged<&Sample, SampleArgs>}};
 }
 

@@ -21,6 +21,8 @@ class Staging {
   MlaAttentionArgs Upload(MlaAttentionArgs args);
   MoeRouteArgs Upload(MoeRouteArgs args);
   MoeExpertsArgs Upload(MoeExpertsArgs args);
+  GatherRowsArgs Upload(GatherRowsArgs args);
+  CheckFiniteArgs Upload(CheckFiniteArgs args);
   SampleArgs Upload(SampleArgs args);
 
   /// Copies outputs and cache rows to where they belong, after the op.

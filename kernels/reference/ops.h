@@ -17,6 +17,8 @@ void MlaProject(const MlaProjectArgs& args, ExecutionContext& context);
 void MlaAttention(const MlaAttentionArgs& args, ExecutionContext& context);
 void MoeRoute(const MoeRouteArgs& args, ExecutionContext& context);
 void MoeExperts(const MoeExpertsArgs& args, ExecutionContext& context);
+void GatherRows(const GatherRowsArgs& args, ExecutionContext& context);
+void CheckFinite(const CheckFiniteArgs& args, ExecutionContext& context);
 void Sample(const SampleArgs& args, ExecutionContext& context);
 
 /// What ChooseExperts works in; each thread needs its own.

@@ -14,6 +14,8 @@ KernelTable MakeTable() {
           .mla_attention = {kName, &MlaAttention},
           .moe_route = {kName, &MoeRoute},
           .moe_experts = {kName, &MoeExperts},
+          .gather_rows = {kName, &GatherRows},
+          .check_finite = {kName, &CheckFinite},
           .sample = {kName, &Sample}};
 }
 

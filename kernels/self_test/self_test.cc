@@ -6,7 +6,9 @@
 #include <absl/strings/str_format.h>
 
 #include "kernels/self_test/bounds.h"
+#include "kernels/self_test/check_finite.h"
 #include "kernels/self_test/embedding.h"
+#include "kernels/self_test/gather_rows.h"
 #include "kernels/self_test/linear.h"
 #include "kernels/self_test/mla_attention.h"
 #include "kernels/self_test/mla_project.h"
@@ -107,6 +109,13 @@ void RunDense(const SelfTestArgs& args, int64_t num_tokens, Runner& runner) {
       "mlp",
       absl::StrFormat("%d x %d by %d, %s", num_tokens, hidden_size, mlp.intermediate_size, format),
       MlpProblem(args.weights, mlp));
+  runner.Run(
+      "gather_rows",
+      absl::StrFormat("%d x %d", num_tokens, hidden_size),
+      GatherRowsProblem({.num_rows = kMostRows, .num_gathered = num_tokens, .width = hidden_size}));
+  runner.Run("check_finite",
+             absl::StrFormat("%d x %d", num_tokens, hidden_size),
+             CheckFiniteProblem(num_tokens, hidden_size));
   const int64_t sampled_vocab_size = std::min(shape.vocab_size, kMostSampled);
   runner.Run("sample",
              absl::StrFormat("%d x %d", num_tokens, sampled_vocab_size),

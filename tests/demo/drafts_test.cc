@@ -121,6 +121,7 @@ class HiddenStateTest : public DraftsTest {
              HiddenState state,
              Guesses& guesses) {
     const ModelConfig& config = golden_.config();
+    const Device& device = *runner_.model().kernels().device;
     const int64_t count = std::ssize(tokens) - 1;
     std::vector<float> hidden = HiddenStates(tokens);
     if (state == HiddenState::kBeforeNorm) {
@@ -133,7 +134,7 @@ class HiddenStateTest : public DraftsTest {
                                   .mtp = MtpCache::kIncluded,
                                   .dtype = DType::kF32,
                                   .num_blocks = num_blocks,
-                                  .device = CpuDevice()});
+                                  .device = device});
     ASSERT_TRUE(cache.ok());
     ForwardBatch batch;
     for (int64_t i = 0; i < count; ++i) {
@@ -145,7 +146,11 @@ class HiddenStateTest : public DraftsTest {
     batch.block_tables.resize(static_cast<size_t>(num_blocks));
     std::iota(batch.block_tables.begin(), batch.block_tables.end(), 0);
     batch.max_blocks = num_blocks;
-    const TensorView<float, 2> rows = MakeView(hidden.data(), count, config.hidden_size);
+    const DeviceRows states(
+        device,
+        std::span(hidden).first(static_cast<size_t>(count * config.hidden_size)),
+        config.hidden_size);
+    const TensorView<float, 2>& rows = states.view();
     runner_.model().ForwardMtp(0, batch, rows, *cache, runner_.context(), rows);
     std::vector<float> logits(static_cast<size_t>(count * config.vocab_size));
     runner_.model().FetchLogits(
@@ -167,7 +172,7 @@ class HiddenStateTest : public DraftsTest {
     CHECK(sequence.ok());
     std::vector<float> hidden;
     sequence->Append(tokens, [&](int64_t /*first*/, const TensorView<const float, 2>& rows) {
-      hidden.assign(rows.data, rows.data + rows.num_elements());
+      hidden = Fetch(*runner_.model().kernels().device, rows);
     });
     return hidden;
   }

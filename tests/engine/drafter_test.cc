@@ -33,8 +33,8 @@ class Oracle {
                                   .device = *runner_.model().kernels().device});
     CHECK(cache.ok());
     const int64_t num_rows = std::ssize(tokens) - 1;
-    std::vector<float> hidden(static_cast<size_t>(num_rows * config().hidden_size));
-    auto rows = MakeView(hidden.data(), num_rows, config().hidden_size);
+    const DeviceRows hidden(*runner_.model().kernels().device, num_rows, config().hidden_size);
+    const TensorView<float, 2>& rows = hidden.view();
     const auto all = std::span(tokens);
     runner_.model().Forward(
         BatchOf(all.first(tokens.size() - 1), 0), *cache, runner_.context(), rows);

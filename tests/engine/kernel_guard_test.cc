@@ -65,6 +65,12 @@ void Spoil(const MoeExpertsArgs& args, const Device& device) {
   Put(device, kNan, args.y(kBadRow, 3));
 }
 
+void Spoil(const GatherRowsArgs& args, const Device& device) {
+  Put(device, kNan, args.y(kBadRow, 1));
+}
+void Spoil(const CheckFiniteArgs& args, const Device& device) {
+  Put(device, 0, args.is_finite(kBadRow));
+}
 void Spoil(const SampleArgs& args, const Device& device) {
   Put(device, kNoToken, args.token_ids(kBadRow));
 }

@@ -173,6 +173,22 @@ TEST_F(ValidateDeathTest, MlaAttention) {
   EXPECT_DEATH(Validate(args), "cache.block_size > 0");
 }
 
+TEST_F(ValidateDeathTest, GatherRows) {
+  GatherRowsArgs args = {.x = View(2, 9), .rows = View<int32_t>(3), .y = View(3, 9)};
+  Validate(args);
+  args.y = View(3, 8);
+  EXPECT_DEATH(table_.gather_rows(args, runner_.context), "\\(8 vs. 9\\)");
+  args.y = View(2, 9);
+  EXPECT_DEATH(Validate(args), "\\(2 vs. 3\\)");
+}
+
+TEST_F(ValidateDeathTest, CheckFinite) {
+  CheckFiniteArgs args = {.x = View(2, 9), .is_finite = View<int32_t>(2)};
+  Validate(args);
+  args.is_finite = View<int32_t>(3);
+  EXPECT_DEATH(table_.check_finite(args, runner_.context), "\\(3 vs. 2\\)");
+}
+
 TEST_F(ValidateDeathTest, Sample) {
   SampleArgs args = {
       .logits = View(2, 9), .choices = View<SampleChoice>(3), .token_ids = View<TokenId>(3)};

@@ -46,6 +46,8 @@ KernelTable EmulatedTilesTable() {
           .mla_attention = {name, &Run<&cpu::MlaAttention, MlaAttentionArgs>},
           .moe_route = {name, &Run<&cpu::MoeRoute, MoeRouteArgs>},
           .moe_experts = {name, &Run<&cpu::MoeExperts, MoeExpertsArgs>},
+          .gather_rows = {name, &Run<&cpu::GatherRows, GatherRowsArgs>},
+          .check_finite = {name, &Run<&cpu::CheckFinite, CheckFiniteArgs>},
           .sample = {name, &Run<&cpu::Sample, SampleArgs>}};
 }
 

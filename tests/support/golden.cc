@@ -129,6 +129,23 @@ ModelRunner::ModelRunner(const Golden& golden, const std::string& kernels, MlaFo
                    .form = form,
                    .num_threads = 3}) {}
 
+DeviceRows::DeviceRows(const Device& device, int64_t num_rows, int64_t width)
+    : buffer_(ValueOrDie(
+          DeviceBuffer::Allocate(device, static_cast<size_t>(num_rows * width) * sizeof(float)))),
+      view_(MakeView(static_cast<float*>(buffer_.data()), num_rows, width)) {}
+
+DeviceRows::DeviceRows(const Device& device, std::span<const float> values, int64_t width)
+    : DeviceRows(device, std::ssize(values) / width, width) {
+  device.copy(view_.data, values.data(), values.size_bytes());
+}
+
+std::vector<float> Fetch(const Device& device, const TensorView<const float, 2>& rows) {
+  CHECK(rows.extent(0) <= 1 || rows.strides[0] == rows.extent(1));
+  std::vector<float> values(static_cast<size_t>(rows.num_elements()));
+  device.copy(values.data(), rows.data, values.size() * sizeof(float));
+  return values;
+}
+
 ModelRunner::ModelRunner(const Args& args)
     : pool_(args.num_threads),
       kernels_(args.kernels),

@@ -3,6 +3,7 @@
 #include <cstddef>
 #include <memory>
 #include <optional>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -53,6 +54,24 @@ class Golden {
 
 /// The golden's weights in the memory of `device`; nothing when that is the host, where they are.
 std::optional<Weights> WeightsOn(const Device& device, const Golden& golden);
+
+/// Rows of floats on a device, such as hidden states.
+class DeviceRows {
+ public:
+  /// Zeroed.
+  DeviceRows(const Device& device, int64_t num_rows, int64_t width);
+  /// Copies of `values`, as many rows as they are.
+  DeviceRows(const Device& device, std::span<const float> values, int64_t width);
+
+  [[nodiscard]] const TensorView<float, 2>& view() const { return view_; }
+
+ private:
+  DeviceBuffer buffer_;
+  TensorView<float, 2> view_;
+};
+
+/// The rows, which lie on `device`, in the host's memory.
+std::vector<float> Fetch(const Device& device, const TensorView<const float, 2>& rows);
 
 /// A thread pool, an arena and a model over one kernel table.
 class ModelRunner {

@@ -2,6 +2,8 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstddef>
+#include <utility>
 
 #include "engine/sample/logprobs.h"
 
@@ -10,13 +12,17 @@ namespace {
 
 constexpr int64_t kRows = 32;  // whose logits are made at a time
 
-// The last hidden states of `tokens`, [tokens.size(), hidden_size].
-absl::StatusOr<std::vector<float>> HiddenStates(std::span<const TokenId> tokens,
-                                                LoadedModel& loaded) {
+// The last hidden states of `tokens`, [tokens.size(), hidden_size], where the model's lie.
+absl::StatusOr<DeviceBuffer> HiddenStates(std::span<const TokenId> tokens, LoadedModel& loaded) {
   ASSIGN_OR_RETURN(SequenceRunner sequence, loaded.NewSequenceRunner(std::ssize(tokens)));
-  std::vector<float> hidden;
-  sequence.Append(tokens, [&](int64_t /*first*/, const TensorView<const float, 2>& rows) {
-    hidden.insert(hidden.end(), rows.data, rows.data + rows.num_elements());
+  const auto row_bytes = static_cast<size_t>(loaded.config().hidden_size) * sizeof(float);
+  ASSIGN_OR_RETURN(DeviceBuffer hidden,
+                   DeviceBuffer::Allocate(loaded.device(), tokens.size() * row_bytes));
+  sequence.Append(tokens, [&](int64_t first, const TensorView<const float, 2>& rows) {
+    loaded.device().copy(
+        static_cast<std::byte*>(hidden.data()) + static_cast<size_t>(first) * row_bytes,
+        rows.data,
+        static_cast<size_t>(rows.extent(0)) * row_bytes);
   });
   return hidden;
 }
@@ -54,8 +60,8 @@ absl::Status AddText(const ScoredText& text,
                      LoadedModel& actual,
                      Sums& sums) {
   const std::vector<TokenId>& tokens = text.tokens;
-  ASSIGN_OR_RETURN(const std::vector<float> expected_hidden, HiddenStates(tokens, expected));
-  ASSIGN_OR_RETURN(const std::vector<float> actual_hidden, HiddenStates(tokens, actual));
+  ASSIGN_OR_RETURN(const DeviceBuffer expected_hidden, HiddenStates(tokens, expected));
+  ASSIGN_OR_RETURN(const DeviceBuffer actual_hidden, HiddenStates(tokens, actual));
   const int64_t hidden_size = expected.config().hidden_size;
   const int64_t vocab_size = expected.config().vocab_size;
   std::vector<float> expected_buffer(static_cast<size_t>(kRows * vocab_size));
@@ -64,12 +70,14 @@ absl::Status AddText(const ScoredText& text,
   for (int64_t begin = text.first_scored - 1; begin < num_places; begin += kRows) {
     const int64_t count = std::min(kRows, num_places - begin);
     const auto logits = [&](LoadedModel& loaded,
-                            const std::vector<float>& hidden,
+                            const DeviceBuffer& hidden,
                             std::vector<float>& buffer) {
       const TensorView<float, 2> rows = MakeView(buffer.data(), count, vocab_size);
-      loaded.model().FetchLogits(MakeView(hidden.data() + begin * hidden_size, count, hidden_size),
-                                 loaded.context(),
-                                 rows);
+      loaded.model().FetchLogits(
+          MakeView(
+              static_cast<const float*>(hidden.data()) + begin * hidden_size, count, hidden_size),
+          loaded.context(),
+          rows);
       return rows;
     };
     const TensorView<float, 2> expected_logits = logits(expected, expected_hidden, expected_buffer);

@@ -165,12 +165,12 @@ class Batches {
 
   void Run(const ForwardBatch& batch, const std::vector<size_t>& owners) {
     const ModelConfig& config = runner_.model().config();
-    std::vector<float> hidden(owners.size() * static_cast<size_t>(config.hidden_size));
+    const DeviceRows hidden(
+        *runner_.model().kernels().device, batch.num_tokens(), config.hidden_size);
     std::vector<float> logits(owners.size() * static_cast<size_t>(config.vocab_size));
-    const auto hidden_view = MakeView(hidden.data(), batch.num_tokens(), config.hidden_size);
     const auto logits_view = MakeView(logits.data(), batch.num_tokens(), config.vocab_size);
-    runner_.model().Forward(batch, *cache_, runner_.context(), hidden_view);
-    runner_.model().FetchLogits(hidden_view, runner_.context(), logits_view);
+    runner_.model().Forward(batch, *cache_, runner_.context(), hidden.view());
+    runner_.model().FetchLogits(hidden.view(), runner_.context(), logits_view);
     for (size_t row = 0; row < owners.size(); ++row) {
       const auto values = logits_view.Row(row);
       logits_[owners[row]].insert(logits_[owners[row]].end(), values.begin(), values.end());

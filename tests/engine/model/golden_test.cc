@@ -162,7 +162,8 @@ std::vector<float> MtpLogits(const Golden& golden,
                                 .num_blocks = 2,
                                 .device = *runner.model().kernels().device});
   CHECK(cache.ok());
-  std::vector<float> hidden = golden.Floats("hidden");
+  const DeviceRows hidden(
+      *runner.model().kernels().device, golden.Floats("hidden"), config.hidden_size);
   std::vector<float> logits(static_cast<size_t>(num_tokens * config.vocab_size));
   for (int64_t begin = 0; begin < num_tokens; begin += 60) {  // in two steps, through the cache
     const int64_t count = std::min<int64_t>(60, num_tokens - begin);
@@ -175,8 +176,7 @@ std::vector<float> MtpLogits(const Golden& golden,
     batch.query_starts = {0, static_cast<int32_t>(count)};
     batch.block_tables = {0, 1};
     batch.max_blocks = 2;
-    const TensorView<float, 2> rows =
-        MakeView(hidden.data() + begin * config.hidden_size, count, config.hidden_size);
+    const TensorView<float, 2> rows = hidden.view().Slice(begin, count);
     runner.model().ForwardMtp(0, batch, rows, *cache, runner.context(), rows);
     runner.model().FetchLogits(
         rows,
