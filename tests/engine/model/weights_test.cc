@@ -129,7 +129,8 @@ TEST(WeightsTest, TiedEmbeddingsServeAsHead) {
   const auto weights = Load(*checkpoint, Ignore);
   ASSERT_TRUE(weights.ok());
   EXPECT_EQ(weights->lm_head.payload, weights->embed_tokens.payload);
-  const auto copy = weights->CopyTo(MakeDevice(nullptr), Ignore);
+  const Device device = MakeDevice(nullptr);
+  const auto copy = weights->CopyTo(device, Ignore);
   ASSERT_TRUE(copy.ok());
   EXPECT_NE(copy->lm_head.payload, weights->lm_head.payload);
   EXPECT_EQ(copy->lm_head.payload, copy->embed_tokens.payload);
