@@ -50,9 +50,9 @@ std::string PackedFolder(const Checkpoint& checkpoint, WeightPacking packing) {
 LoadedModel::LoadedModel(const ModelOptions& options,
                          Checkpoint checkpoint,
                          const KernelTable& kernels)
-    : checkpoint_(std::move(checkpoint)),
+    : pool_(ThreadPool::OfThisMachine(options.threads)),
+      checkpoint_(std::move(checkpoint)),
       cache_dtype_(options.cache_dtype),
-      pool_(ThreadPool::OfThisMachine(options.threads)),
       kernels_(kernels),
       scratch_(*kernels.device),
       host_scratch_(HostOf(*kernels.device)),

@@ -55,9 +55,9 @@ class LoadedModel {
  private:
   LoadedModel(const ModelOptions& options, Checkpoint checkpoint, const KernelTable& kernels);
 
+  ThreadPool pool_;  // first: it begins at a cache line
   Checkpoint checkpoint_;
   DType cache_dtype_;
-  ThreadPool pool_;
   KernelTable kernels_;
   ScratchArena scratch_;
   ScratchArena host_scratch_;  // of kernels that take another device's memory
