@@ -4,25 +4,21 @@
 #include <utility>
 
 #include "base/check.h"
-#include "engine/model/hidden_rows.h"
 
 namespace hadal {
 
 absl::StatusOr<Drafter> Drafter::Create(const Args& args) {
   CHECK_GT(args.config.num_nextn_predict_layers, 0);
-  const size_t size_bytes =
-      static_cast<size_t>(args.max_step_tokens * args.config.hidden_size) * sizeof(float);
-  ASSIGN_OR_RETURN(DeviceBuffer previous, DeviceBuffer::Allocate(args.device, size_bytes));
-  ASSIGN_OR_RETURN(DeviceBuffer hidden, DeviceBuffer::Allocate(args.device, size_bytes));
-  return Drafter(args, std::move(previous), std::move(hidden));
+  ASSIGN_OR_RETURN(
+      DeviceBuffer hidden,
+      DeviceBuffer::Allocate(
+          args.device,
+          static_cast<size_t>(args.max_step_tokens * args.config.hidden_size) * sizeof(float)));
+  return Drafter(args, std::move(hidden));
 }
 
-Drafter::Drafter(const Args& args, DeviceBuffer previous, DeviceBuffer hidden)
-    : previous_buffer_(std::move(previous)),
-      hidden_buffer_(std::move(hidden)),
-      previous_(MakeView(static_cast<float*>(previous_buffer_.data()),
-                         args.max_step_tokens,
-                         args.config.hidden_size)),
+Drafter::Drafter(const Args& args, DeviceBuffer hidden)
+    : hidden_buffer_(std::move(hidden)),
       hidden_(MakeView(static_cast<float*>(hidden_buffer_.data()),
                        args.max_step_tokens,
                        args.config.hidden_size)) {
@@ -49,8 +45,7 @@ void Drafter::Draft(const Work& work, std::vector<DraftTokens>& drafts) {
   FillFromStep(work);
   TensorView<const float, 2> states = work.hidden;
   while (batch_.num_tokens() > 0) {
-    RunModule(work, states);
-    GuessNext(work, drafts);
+    RunModule(work, states, drafts);
     FillFromGuesses(work);
     states = hidden_;
   }
@@ -164,21 +159,51 @@ void Drafter::EndSequence(const ForwardBatch& step, int32_t sequence) {
   batch_sequences_.push_back(sequence);
 }
 
-// `states` holds the rows that previous_rows_ names.
-void Drafter::RunModule(const Work& work, const TensorView<const float, 2>& states) {
-  const TensorView<float, 2> previous = previous_.Slice(0, batch_.num_tokens());
-  GatherRows(work.model.kernels(), states, previous_rows_, work.context, previous);
+// One sample for each sequence that goes on, behind what is known of it.
+void Drafter::FillSamples(const Work& work) {
+  samples_.clear();
+  for (const Guess& guess : guesses_) {
+    const SampleRow& sample = work.input.samples[static_cast<size_t>(guess.sample)];
+    samples_.push_back({.row = guess.row,
+                        .sequence = guess.sequence,
+                        .params = sample.params,
+                        .tokens = sample.tokens,
+                        .drafts = std::span(guess.tail).first(static_cast<size_t>(guess.tail_size)),
+                        .num_prompt_tokens = sample.num_prompt_tokens});
+  }
+  chosen_.resize(samples_.size());
+}
+
+// `states` holds the rows that previous_rows_ names, and may be hidden_.
+void Drafter::RunModule(const Work& work,
+                        const TensorView<const float, 2>& states,
+                        std::vector<DraftTokens>& drafts) {
+  FillSamples(work);
+  const ScratchScope scope(HostScratch(work.context));
+  const TensorView<float, 2> hidden = hidden_.Slice(0, batch_.num_tokens());
+  const BatchSampler::Work sampling = {.model = work.model,
+                                       .context = work.context,
+                                       .hidden = hidden,
+                                       .samples = samples_,
+                                       .logprobs = BatchSampler::Logprobs::kNone};
   constexpr int64_t kModule = 0;  // published checkpoints have one, which goes on from itself
-  work.model.ForwardMtp(
-      kModule, batch_, previous, work.cache, work.context, hidden_.Slice(0, batch_.num_tokens()));
-  DropNotFinite(work);
+  const StepResults results = work.model.BeginMtp(
+      kModule,
+      {.batch = batch_,
+       .cache = work.cache,
+       .context = work.context,
+       .hidden = hidden,
+       .tail = work.sampler.Begin(sampling)},
+      {.states = states,
+       .rows = MakeView(std::as_const(previous_rows_).data(), batch_.num_tokens())});
+  work.model.kernels().device->finish_copies();
+  DropNotFinite(work, results.is_finite);
+  work.sampler.Finish(sampling, health_, results.token_ids, chosen_);
+  TakeDrafts(drafts);
 }
 
 // What the module reads later must not be NaN, even by mistake.
-void Drafter::DropNotFinite(const Work& work) {
-  const ScratchScope scope(HostScratch(work.context));
-  const auto is_finite =
-      CheckFinite(work.model.kernels(), hidden_.Slice(0, batch_.num_tokens()), work.context);
+void Drafter::DropNotFinite(const Work& work, const TensorView<const int32_t, 1>& is_finite) {
   for (size_t i = 0; i < batch_sequences_.size(); ++i) {
     for (int32_t row = batch_.query_starts[i]; row < batch_.query_starts[i + 1]; ++row) {
       if (is_finite(row) == 0) {
@@ -191,25 +216,7 @@ void Drafter::DropNotFinite(const Work& work) {
 }
 
 // A draft for every sequence that goes on; those that have enough leave.
-void Drafter::GuessNext(const Work& work, std::vector<DraftTokens>& drafts) {
-  samples_.clear();
-  for (const Guess& guess : guesses_) {
-    const SampleRow& sample = work.input.samples[static_cast<size_t>(guess.sample)];
-    samples_.push_back({.row = guess.row,
-                        .sequence = guess.sequence,
-                        .params = sample.params,
-                        .tokens = sample.tokens,
-                        .drafts = std::span(guess.tail).first(static_cast<size_t>(guess.tail_size)),
-                        .num_prompt_tokens = sample.num_prompt_tokens});
-  }
-  chosen_.resize(samples_.size());
-  work.sampler.Sample({.model = work.model,
-                       .context = work.context,
-                       .hidden = hidden_.Slice(0, batch_.num_tokens()),
-                       .samples = samples_,
-                       .logprobs = BatchSampler::Logprobs::kNone},
-                      health_,
-                      chosen_);
+void Drafter::TakeDrafts(std::vector<DraftTokens>& drafts) {
   for (size_t i = 0; i < guesses_.size(); ++i) {
     Guess& guess = guesses_[i];
     const TokenId token = chosen_[i].token;

@@ -66,7 +66,7 @@ class Drafter {
     TokenId token;
   };
 
-  Drafter(const Args& args, DeviceBuffer previous, DeviceBuffer hidden);
+  Drafter(const Args& args, DeviceBuffer hidden);
 
   void FillFromStep(const Work& work);
   void FillFromSequence(const Work& work, int32_t sequence, int32_t sample, int64_t num_samples);
@@ -74,16 +74,17 @@ class Drafter {
   void BeginBatch(const ForwardBatch& step);
   void AddRow(const ForwardBatch& step, const Row& row);
   void EndSequence(const ForwardBatch& step, int32_t sequence);
-  void RunModule(const Work& work, const TensorView<const float, 2>& states);
-  void DropNotFinite(const Work& work);
-  void GuessNext(const Work& work, std::vector<DraftTokens>& drafts);
+  void FillSamples(const Work& work);
+  void RunModule(const Work& work,
+                 const TensorView<const float, 2>& states,
+                 std::vector<DraftTokens>& drafts);
+  void DropNotFinite(const Work& work, const TensorView<const int32_t, 1>& is_finite);
+  void TakeDrafts(std::vector<DraftTokens>& drafts);
 
-  DeviceBuffer previous_buffer_;
   DeviceBuffer hidden_buffer_;
-  TensorView<float, 2> previous_;         // [max_step_tokens, hidden_size] what the module reads
-  TensorView<float, 2> hidden_;           // [max_step_tokens, hidden_size] what it made of that
+  TensorView<float, 2> hidden_;           // [max_step_tokens, hidden_size] what the module makes
   ForwardBatch batch_;                    // what it runs
-  std::vector<int32_t> previous_rows_;    // [batch_.num_tokens()] where previous_ comes from
+  std::vector<int32_t> previous_rows_;    // [batch_.num_tokens()] whose states the module reads
   std::vector<int32_t> batch_sequences_;  // the step's sequences that take part
   std::vector<Guess> guesses_;            // that may go on
   std::vector<SampleRow> samples_;        // [guesses_.size()]

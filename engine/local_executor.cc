@@ -7,7 +7,6 @@
 
 #include "base/check.h"
 #include "base/log.h"
-#include "engine/model/hidden_rows.h"
 
 namespace hadal {
 namespace {
@@ -183,11 +182,23 @@ void LocalExecutor::Draft(const StepInput& input) {
 // All of a step but its copies. It may be run again: the same rows are written from the same ones.
 void LocalExecutor::RunModel(const StepInput& input, const Model& model) {
   const TimePoint start = std::chrono::steady_clock::now();
-  model.Forward(
-      input.batch, args_.cache, context_, hidden_.Slice(0, input.batch.num_tokens()), load_);
-  CheckHidden(input, model);
+  const ScratchScope scope(HostScratch(context_));
+  const BatchSampler::Work sampling = {.model = model,
+                                       .context = context_,
+                                       .hidden = hidden_,
+                                       .samples = input.samples,
+                                       .logprobs = BatchSampler::Logprobs::kAsAsked};
+  const StepResults results = model.Begin({.batch = input.batch,
+                                           .cache = args_.cache,
+                                           .context = context_,
+                                           .hidden = hidden_.Slice(0, input.batch.num_tokens()),
+                                           .tail = sampler_.Begin(sampling)});
+  model.kernels().device->finish_copies();
   const TimePoint forward_end = std::chrono::steady_clock::now();
-  SampleAll(input, model);
+  load_.Count(results.expert_ids);
+  CheckHidden(input, results.is_finite);
+  num_logits_rows_ = sampler_.Finish(sampling, health_, results.token_ids, samples_);
+  CheckSampled(input);
   forward_time_ += forward_end - start;
   sample_time_ += std::chrono::steady_clock::now() - forward_end;
 }
@@ -237,7 +248,8 @@ void LocalExecutor::CountWork(const ForwardBatch& batch) {
 }
 
 // Drafts may be tokens that the model cannot digest: their rows are left out.
-void LocalExecutor::CheckHidden(const StepInput& input, const Model& model) {
+void LocalExecutor::CheckHidden(const StepInput& input,
+                                const TensorView<const int32_t, 1>& is_finite) {
   const ForwardBatch& batch = input.batch;
   health_.assign(static_cast<size_t>(batch.num_sequences()), RowHealth::kFinite);
   certain_ends_.assign(batch.query_starts.begin() + 1, batch.query_starts.end());
@@ -246,9 +258,6 @@ void LocalExecutor::CheckHidden(const StepInput& input, const Model& model) {
       certain_ends_[static_cast<size_t>(sample.sequence)] = sample.row + 1;
     }
   }
-  const ScratchScope scope(host_scratch_);
-  const auto is_finite =
-      CheckFinite(model.kernels(), hidden_.Slice(0, batch.num_tokens()), context_);
   for (size_t s = 0; s < health_.size(); ++s) {
     for (int64_t row = batch.query_starts[s]; row < certain_ends_[s]; ++row) {
       if (is_finite(row) == 0) {
@@ -258,14 +267,7 @@ void LocalExecutor::CheckHidden(const StepInput& input, const Model& model) {
   }
 }
 
-void LocalExecutor::SampleAll(const StepInput& input, const Model& model) {
-  num_logits_rows_ = sampler_.Sample({.model = model,
-                                      .context = context_,
-                                      .hidden = hidden_,
-                                      .samples = input.samples,
-                                      .logprobs = BatchSampler::Logprobs::kAsAsked},
-                                     health_,
-                                     samples_);
+void LocalExecutor::CheckSampled(const StepInput& input) {
   for (size_t i = 0; i < input.samples.size(); ++i) {
     const SampleRow& sample = input.samples[i];
     if (samples_[i].token != kNoToken) {

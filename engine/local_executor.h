@@ -13,6 +13,7 @@
 #include "engine/api/kernel_health.h"
 #include "engine/drafter.h"
 #include "engine/kernel_guard.h"
+#include "engine/model/expert_load.h"
 #include "engine/model/model.h"
 #include "engine/model/step_recordings.h"
 #include "engine/sample/batch_sampler.h"
@@ -77,8 +78,8 @@ class LocalExecutor final : public Executor {
   void RunModel(const StepInput& input, const Model& model);
   void RunCarefully(const StepInput& input);
   void Draft(const StepInput& input);
-  void CheckHidden(const StepInput& input, const Model& model);
-  void SampleAll(const StepInput& input, const Model& model);
+  void CheckHidden(const StepInput& input, const TensorView<const int32_t, 1>& is_finite);
+  void CheckSampled(const StepInput& input);
   [[nodiscard]] bool IsHealthy() const;
   void CountWork(const ForwardBatch& batch);
   void HandOver(StepOutput& output) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);

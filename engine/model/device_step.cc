@@ -23,16 +23,22 @@ size_t PlaceBytes(const TensorView<T, Rank>& view) {
   return (SizeBytes(view) + kAlignment - 1) / kAlignment * kAlignment;
 }
 
-// Calls visit(view) for each of the step's tensors.
-template <typename Visitor>
-void ForEachInput(Step& step, Visitor visit) {
-  visit(step.angles.cos);
-  visit(step.angles.sin);
-  visit(step.token_ids);
-  visit(step.positions);
-  visit(step.slots);
-  visit(step.query_starts);
-  visit(step.block_tables);
+// Moves what the views show to the device's memory, by one copy, which begins here.
+template <typename... Views>
+void Upload(const Device& device, ExecutionContext& context, Views&... views) {
+  const size_t size_bytes = (PlaceBytes(views) + ...);
+  std::byte* const host = HostScratch(context).Allocate<std::byte>(size_bytes).data;
+  std::byte* const there = context.scratch.Allocate<std::byte>(size_bytes).data;
+  size_t offset = 0;
+  const auto move = [&]<typename View>(View& view) {
+    if (view.num_elements() > 0) {
+      CopyHost(host + offset, view.data, SizeBytes(view));
+    }
+    view.data = reinterpret_cast<decltype(View::data)>(there + offset);
+    offset += PlaceBytes(view);
+  };
+  (move(views), ...);
+  device.begin_copy(there, host, size_bytes);
 }
 
 // Rows without gaps are copied as one.
@@ -71,17 +77,26 @@ Step OnDevice(const Step& step) {
     return moved;
   }
   moved.block_tables = Widen(step.block_tables, HostScratch(step.context));
-  size_t size_bytes = 0;
-  ForEachInput(moved, [&](const auto& view) { size_bytes += PlaceBytes(view); });
-  std::byte* const host = HostScratch(step.context).Allocate<std::byte>(size_bytes).data;
-  std::byte* const there = step.context.scratch.Allocate<std::byte>(size_bytes).data;
-  size_t offset = 0;
-  ForEachInput(moved, [&]<typename View>(View& view) {
-    CopyHost(host + offset, view.data, SizeBytes(view));
-    view.data = reinterpret_cast<decltype(View::data)>(there + offset);
-    offset += PlaceBytes(view);
-  });
-  device.copy(there, host, size_bytes);
+  Upload(device,
+         step.context,
+         moved.angles.cos,
+         moved.angles.sin,
+         moved.token_ids,
+         moved.positions,
+         moved.slots,
+         moved.query_starts,
+         moved.block_tables,
+         moved.previous,
+         moved.tail.rows,
+         moved.tail.choices);
+  return moved;
+}
+
+StepTail OnDevice(const StepTail& tail, const Device& device, ExecutionContext& context) {
+  StepTail moved = tail;
+  if (!device.is_host) {
+    Upload(device, context, moved.rows, moved.choices);
+  }
   return moved;
 }
 
@@ -100,29 +115,11 @@ void FetchRows(const TensorView<const float, 2>& room,
   }
 }
 
-ExpertLog::ExpertLog(const Step& step, ExpertLoad& load)
-    : step_(step),
-      load_(load),
-      expert_ids_(step.context.scratch.Allocate<int32_t>(
-          load.num_moe_layers(), step.num_tokens(), step.config.num_experts_per_tok)) {}
-
 TensorView<int32_t, 2> ExpertLog::NextLayer() {
   CHECK_LT(num_layers_, expert_ids_.extent(0));
   int32_t* const first = expert_ids_.data + num_layers_ * expert_ids_.strides[0];
   ++num_layers_;
   return MakeView(first, expert_ids_.extent(1), expert_ids_.extent(2));
-}
-
-void ExpertLog::Count() {
-  const auto host =
-      HostScratch(step_.context)
-          .Allocate<int32_t>(expert_ids_.extent(0), expert_ids_.extent(1), expert_ids_.extent(2));
-  step_.kernels.device->copy(host.data, expert_ids_.data, SizeBytes(host));
-  for (int64_t layer = 0; layer < host.extent(0); ++layer) {
-    load_.CountLayer(MakeView(static_cast<const int32_t*>(host.data) + layer * host.strides[0],
-                              host.extent(1),
-                              host.extent(2)));
-  }
 }
 
 }  // namespace hadal

@@ -7,10 +7,14 @@
 
 namespace hadal {
 
-/// The same step with all that its ops read in the device's memory, by one copy. Lasts as long as
-/// the scratch of step.context. Block tables are wider there, so that steps of growing sequences
-/// keep their shape for a while.
+/// The same step with all that its ops read in the device's memory, by one copy, which begins here:
+/// HostScratch(step.context) is kept until finish_copies. Lasts as long as the scratch of
+/// step.context. Block tables are wider there, so that steps of growing sequences keep their shape
+/// for a while.
 Step OnDevice(const Step& step);
+
+/// The same for a tail alone.
+StepTail OnDevice(const StepTail& tail, const Device& device, ExecutionContext& context);
 
 /// Room in the device's memory for what shall become `rows`.
 TensorView<float, 2> RoomOnDevice(const TensorView<float, 2>& rows,
@@ -22,27 +26,18 @@ void FetchRows(const TensorView<const float, 2>& room,
                const TensorView<float, 2>& rows,
                const Device& device);
 
-/// The experts that the layers of a step choose, kept on the device until the step's end: to fetch
-/// them after each layer would be to wait for the device as often.
+/// Where the layers of a step write which experts they choose.
 class ExpertLog {
  public:
-  /// For all layers that `load` counts.
-  ExpertLog(const Step& step, ExpertLoad& load);
+  /// `expert_ids` [num_moe_layers, num_tokens, num_experts_per_tok]
+  explicit ExpertLog(const TensorView<int32_t, 3>& expert_ids) : expert_ids_(expert_ids) {}
 
   /// Where the next such layer writes its choice: [num_tokens, num_experts_per_tok].
   TensorView<int32_t, 2> NextLayer();
 
-  /// Fetches the choices and counts them. REQUIRES: all layers have run, by calls of ops or by a
-  /// recording of them.
-  void Count();
-
-  [[nodiscard]] const int32_t* data() const { return expert_ids_.data; }
-
  private:
-  const Step& step_;
-  ExpertLoad& load_;
-  TensorView<int32_t, 3> expert_ids_;  // [num_moe_layers, num_tokens, num_experts_per_tok]
-  int64_t num_layers_ = 0;             // that have asked
+  const TensorView<int32_t, 3> expert_ids_;
+  int64_t num_layers_ = 0;  // that have asked
 };
 
 }  // namespace hadal

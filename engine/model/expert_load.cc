@@ -13,18 +13,15 @@ ExpertLoad::ExpertLoad(const ModelConfig& config) : n_routed_experts_(config.n_r
   tokens_.resize(static_cast<size_t>(num_moe_layers_ * n_routed_experts_));
 }
 
-void ExpertLoad::Clear() {
-  num_counted_layers_ = 0;
+void ExpertLoad::Count(const TensorView<const int32_t, 3>& expert_ids) {
+  CHECK_EQ(expert_ids.extent(0), num_moe_layers_);
   std::fill(tokens_.begin(), tokens_.end(), 0);
-}
-
-void ExpertLoad::CountLayer(const TensorView<const int32_t, 2>& expert_ids) {
-  CHECK_LT(num_counted_layers_, num_moe_layers_);
-  int32_t* tokens = tokens_.data() + num_counted_layers_ * n_routed_experts_;
-  ++num_counted_layers_;
-  for (int64_t t = 0; t < expert_ids.extent(0); ++t) {
-    for (const int32_t expert : expert_ids.Row(t)) {
-      ++tokens[expert];
+  for (int64_t layer = 0; layer < num_moe_layers_; ++layer) {
+    int32_t* const tokens = tokens_.data() + layer * n_routed_experts_;
+    for (int64_t t = 0; t < expert_ids.extent(1); ++t) {
+      for (const int32_t expert : expert_ids.Row(layer, t)) {
+        ++tokens[expert];
+      }
     }
   }
 }

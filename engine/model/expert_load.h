@@ -14,12 +14,8 @@ class ExpertLoad {
  public:
   explicit ExpertLoad(const ModelConfig& config);
 
-  /// Begins a step.
-  void Clear();
-
-  /// `expert_ids` [num_tokens, num_experts_per_tok] of the next layer that has routed experts.
-  /// REQUIRES: called at most num_moe_layers() times since Clear.
-  void CountLayer(const TensorView<const int32_t, 2>& expert_ids);
+  /// Counts `expert_ids` [num_moe_layers, num_tokens, num_experts_per_tok] of the next step.
+  void Count(const TensorView<const int32_t, 3>& expert_ids);
 
   [[nodiscard]] int64_t num_moe_layers() const { return num_moe_layers_; }
   [[nodiscard]] int64_t n_routed_experts() const { return n_routed_experts_; }
@@ -29,7 +25,6 @@ class ExpertLoad {
  private:
   int64_t num_moe_layers_ = 0;
   int64_t n_routed_experts_;
-  int64_t num_counted_layers_ = 0;
   std::vector<int32_t> tokens_;
 };
 

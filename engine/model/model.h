@@ -4,10 +4,10 @@
 #include <span>
 
 #include "engine/api/forward_batch.h"
-#include "engine/model/expert_load.h"
 #include "engine/model/kv_cache.h"
 #include "engine/model/rope.h"
 #include "engine/model/step.h"
+#include "engine/model/step_tail.h"
 #include "engine/model/weights.h"
 
 namespace hadal {
@@ -47,18 +47,42 @@ class Model {
                ExecutionContext& context,
                const TensorView<float, 2>& hidden) const;
 
-  /// The same for who wants to know which experts were busy: `load` is cleared and filled.
-  void Forward(const ForwardBatch& batch,
-               KvCache& cache,
-               ExecutionContext& context,
-               const TensorView<float, 2>& hidden,
-               ExpertLoad& load) const;
+  /// One step, from a batch to choices among logits, as a device is told to do it.
+  struct Work {
+    const ForwardBatch& batch;
+    KvCache& cache;
+    ExecutionContext& context;
+    TensorView<float, 2> hidden;  // [num_tokens, hidden_size], written
+    StepTail tail = {};           // in the host's memory, but for what it writes
+  };
+
+  /// Hidden states that enter an MTP module: row rows[i] beside token i of the batch.
+  struct MtpInput {
+    TensorView<const float, 2> states;  // [num_rows, hidden_size]
+    TensorView<const int32_t, 1> rows;  // [num_tokens], in the host's memory
+  };
+
+  /// Forward, then the tail: launches all of it and waits for nothing. The results lie in
+  /// HostScratch(context), whose innermost scope is the caller's, and so does what the device reads
+  /// meanwhile: they are there, and that is free, after kernels().device->finish_copies().
+  [[nodiscard]] StepResults Begin(const Work& work) const;
+
+  /// The same for ForwardMtp, without expert ids. REQUIRES: `hidden` may hold input.states.
+  [[nodiscard]] StepResults BeginMtp(int64_t mtp_layer,
+                                     const Work& work,
+                                     const MtpInput& input) const;
+
+  /// The tokens of a tail behind hidden states of before: in HostScratch(context), after waiting
+  /// for the device.
+  [[nodiscard]] TensorView<const TokenId, 1> Choose(const TensorView<const float, 2>& hidden,
+                                                    const StepTail& tail,
+                                                    ExecutionContext& context) const;
 
   /// Runs MTP module `mtp_layer`: batch token i, which stands one place after the hidden state's,
   /// enters with `previous` [num_tokens, hidden_size], row i being the hidden state of the position
   /// before (from Forward, or a module's own output when drafting further). Positions and slots of
   /// the batch are those of the hidden state. Writes to `hidden` the states after
-  /// `shared_head.norm`, whose ComputeLogits predict the token after batch token i. Source:
+  /// `shared_head.norm`, whose logits predict the token after batch token i. Source:
   /// DeepSeek-V3 (arXiv:2412.19437) section 2.2 and README_WEIGHTS.md. REQUIRES: 0 <= mtp_layer <
   /// config().num_nextn_predict_layers; `previous` and `hidden` may be the same buffer.
   void ForwardMtp(int64_t mtp_layer,
@@ -68,33 +92,30 @@ class Model {
                   ExecutionContext& context,
                   const TensorView<float, 2>& hidden) const;
 
-  /// logits [num_rows, vocab_size] of normed hidden states [num_rows, hidden_size].
-  void ComputeLogits(const TensorView<const float, 2>& hidden,
-                     ExecutionContext& context,
-                     const TensorView<float, 2>& logits) const;
-
-  /// The same into the host's memory.
+  /// logits [num_rows, vocab_size], in the host's memory, of normed hidden states [num_rows,
+  /// hidden_size].
   void FetchLogits(const TensorView<const float, 2>& hidden,
                    ExecutionContext& context,
                    const TensorView<float, 2>& logits) const;
 
  private:
-  // A step that enters with tokens, or with hidden states too, and what its ops launch: nothing
+  // What the ops of a step launch, which enters with tokens, or with hidden states too: nothing
   // else, so that it can be recorded. `hidden` is what leaves.
-  void RunLayers(const Step& step, KvCache& cache, const TensorView<float, 2>& hidden) const;
+  [[nodiscard]] StepResults Launch(int64_t mtp_layer,
+                                   const Work& work,
+                                   const MtpInput& input) const;
   void LaunchLayers(const Step& step, KvCache& cache, const TensorView<float, 2>& hidden) const;
   void LaunchMtp(int64_t mtp_layer,
                  const Step& step,
                  const TensorView<const float, 2>& previous,
                  KvCache& cache,
                  const TensorView<float, 2>& hidden) const;
-  [[nodiscard]] Step MakeStep(const ForwardBatch& batch,
-                              const KvCache& cache,
-                              ExecutionContext& context) const;
+  [[nodiscard]] Step MakeStep(const Work& work, const MtpInput& input) const;
 
   const Args args_;
   const Rope rope_;
   const float softmax_scale_;
+  const int64_t num_moe_layers_;
 };
 
 }  // namespace hadal

@@ -29,9 +29,6 @@ void MoeLayer(const MoeWeights& weights,
                           .expert_ids = expert_ids,
                           .weights = expert_weights},
                          step.context);
-  if (step.expert_load != nullptr) {
-    step.expert_load->CountLayer(expert_ids);
-  }
   step.kernels.moe_experts(
       {.x = normed,
        .expert_ids = expert_ids,

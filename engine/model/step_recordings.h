@@ -22,11 +22,14 @@ struct StepKey {
   const void* cache;         // of the first layer
   int64_t num_cache_blocks;  // in each layer
   DType cache_dtype;
-  const void* inputs;      // of the step, one behind the other
-  const void* previous;    // hidden states that enter an MTP module
-  const void* hidden;      // hidden states that leave
-  const void* expert_log;  // null: nobody counts experts
-  const void* scratch;     // where the ops' own temporaries begin
+  int64_t num_rows;      // whose logits are computed
+  int64_t num_choices;   // among those
+  const void* inputs;    // of the step, one behind the other
+  const void* previous;  // hidden states that enter an MTP module
+  const void* hidden;    // hidden states that leave
+  const void* logits;    // of the tail
+  const void* results;   // one behind the other
+  const void* scratch;   // where the ops' own temporaries begin
 
   bool operator==(const StepKey&) const = default;
 };

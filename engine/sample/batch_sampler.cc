@@ -4,13 +4,11 @@
 #include <utility>
 
 #include "base/check.h"
-#include "engine/model/hidden_rows.h"
 
 namespace hadal {
 namespace {
 
 constexpr int64_t kSliceRows = 64;  // of logits at a time
-constexpr int32_t kNoRow = -1;
 
 TensorView<float, 2> ViewOf(const DeviceBuffer& buffer, int64_t rows, int64_t columns) {
   return MakeView(static_cast<float*>(buffer.data()), rows, columns);
@@ -56,6 +54,7 @@ BatchSampler::BatchSampler(const Args& args,
       slice_rows_(static_cast<size_t>(args.max_samples)) {
   gathered_.reserve(static_cast<size_t>(kSliceRows));
   plain_.reserve(slice_rows_.size());
+  choices_.reserve(slice_rows_.size());
   others_.reserve(slice_rows_.size());
   samplers_.reserve(static_cast<size_t>(args.num_threads));
   for (int32_t worker = 0; worker < args.num_threads; ++worker) {
@@ -63,101 +62,71 @@ BatchSampler::BatchSampler(const Args& args,
   }
 }
 
-int64_t BatchSampler::Sample(const Work& work,
+StepTail BatchSampler::Begin(const Work& work) {
+  CHECK_LE(work.samples.size(), slice_rows_.size());
+  return FillSlice(work, 0);
+}
+
+int64_t BatchSampler::Finish(const Work& work,
                              std::span<const RowHealth> health,
+                             const TensorView<const TokenId, 1>& token_ids,
                              std::span<SampledToken> chosen) {
   const size_t num_samples = work.samples.size();
-  CHECK_LE(num_samples, slice_rows_.size());
   CHECK_LE(num_samples, chosen.size());
-  int64_t num_logits_rows = 0;
-  for (size_t begin = 0; begin < num_samples;) {
-    const size_t end = FillSlice(work, health, begin);
-    const int64_t num_rows = std::ssize(gathered_);
-    if (num_rows > 0) {
-      const TensorView<float, 2> rows = hidden_.Slice(0, num_rows);
-      GatherRows(work.model.kernels(), work.hidden, gathered_, work.context, rows);
-      work.model.ComputeLogits(rows, work.context, logits_.Slice(0, num_rows));
+  int64_t num_logits_rows = std::ssize(gathered_);
+  TakePlain(token_ids, chosen);
+  ChooseOthers(work, chosen);
+  while (slice_end_ < num_samples) {
+    const ScratchScope scope(HostScratch(work.context));
+    const StepTail tail = FillSlice(work, slice_end_);
+    num_logits_rows += std::ssize(gathered_);
+    TakePlain(work.model.Choose(work.hidden, tail, work.context), chosen);
+    ChooseOthers(work, chosen);
+  }
+  for (size_t i = 0; i < num_samples; ++i) {
+    if (health[static_cast<size_t>(work.samples[i].sequence)] != RowHealth::kFinite) {
+      chosen[i].token = kNoToken;
     }
-    ChooseAll(work, begin, end, chosen);
-    num_logits_rows += num_rows;
-    begin = end;
   }
   return num_logits_rows;
 }
 
-// Lists the distinct rows of samples from `begin` on, as many as a slice has room for; returns
-// where those samples end.
-size_t BatchSampler::FillSlice(const Work& work, std::span<const RowHealth> health, size_t begin) {
+// Lists the distinct rows of samples from `begin` on, as many as a slice has room for, and who
+// chooses each.
+StepTail BatchSampler::FillSlice(const Work& work, size_t begin) {
+  plain_.clear();
+  choices_.clear();
+  others_.clear();
   gathered_.clear();
-  size_t end = begin;
-  for (; end < work.samples.size(); ++end) {
-    const SampleRow& sample = work.samples[end];
-    slice_rows_[end] = kNoRow;
-    if (health[static_cast<size_t>(sample.sequence)] != RowHealth::kFinite) {
-      continue;
-    }
+  for (slice_end_ = begin; slice_end_ < work.samples.size(); ++slice_end_) {
+    const SampleRow& sample = work.samples[slice_end_];
     if (gathered_.empty() || sample.row != gathered_.back()) {
       if (std::ssize(gathered_) == kSliceRows) {
         break;
       }
       gathered_.push_back(sample.row);
     }
-    slice_rows_[end] = static_cast<int32_t>(gathered_.size()) - 1;
-  }
-  return end;
-}
-
-void BatchSampler::ChooseAll(const Work& work,
-                             size_t begin,
-                             size_t end,
-                             std::span<SampledToken> chosen) {
-  plain_.clear();
-  others_.clear();
-  for (size_t i = begin; i < end; ++i) {
-    chosen[i].token = kNoToken;
-    if (slice_rows_[i] == kNoRow) {
-      continue;
-    }
-    const auto choice = Sampler::PlainChoice(ArgsOf(work, work.samples[i], {}), slice_rows_[i]);
+    const auto row = static_cast<int32_t>(gathered_.size()) - 1;
+    slice_rows_[slice_end_] = row;
+    const auto choice = Sampler::PlainChoice(ArgsOf(work, sample, {}), row);
     if (choice.has_value()) {
-      plain_.push_back({.sample = i, .choice = *choice});
+      plain_.push_back(slice_end_);
+      choices_.push_back(*choice);
     } else {
-      others_.push_back(i);
+      others_.push_back(slice_end_);
     }
   }
-  ChoosePlain(work, chosen);
-  ChooseOthers(work, chosen);
+  const int64_t num_rows = std::ssize(gathered_);
+  return {.rows = MakeView(std::as_const(gathered_).data(), num_rows),
+          .choices = MakeView(std::as_const(choices_).data(), std::ssize(choices_)),
+          .hidden = hidden_.Slice(0, num_rows),
+          .logits = logits_.Slice(0, num_rows)};
 }
 
-// One copy there and one back, where logits lie elsewhere.
-void BatchSampler::ChoosePlain(const Work& work, std::span<SampledToken> chosen) const {
-  if (plain_.empty()) {
-    return;
-  }
-  ScratchArena& scratch = work.context.scratch;
-  ScratchArena& host_scratch = HostScratch(work.context);
-  const ScratchScope scope(scratch);
-  const ScratchScope host_scope(host_scratch);
-  const auto choices = host_scratch.Allocate<SampleChoice>(plain_.size());
-  const auto token_ids = host_scratch.Allocate<TokenId>(plain_.size());
+void BatchSampler::TakePlain(const TensorView<const TokenId, 1>& token_ids,
+                             std::span<SampledToken> chosen) const {
   for (size_t i = 0; i < plain_.size(); ++i) {
-    choices(i) = plain_[i].choice;
-  }
-  SampleArgs args = {.logits = logits_.Slice(0, std::ssize(gathered_)),
-                     .choices = choices,
-                     .token_ids = token_ids};
-  if (!model_device_->is_host) {
-    const auto choices_there = scratch.Allocate<SampleChoice>(plain_.size());
-    model_device_->copy(choices_there.data, choices.data, plain_.size() * sizeof(SampleChoice));
-    args.choices = choices_there;
-    args.token_ids = scratch.Allocate<TokenId>(plain_.size());
-  }
-  work.model.kernels().sample(args, work.context);
-  if (!model_device_->is_host) {
-    model_device_->copy(token_ids.data, args.token_ids.data, plain_.size() * sizeof(TokenId));
-  }
-  for (size_t i = 0; i < plain_.size(); ++i) {
-    SampledToken& token = chosen[plain_[i].sample];
+    SampledToken& token = chosen[plain_[i]];
     token.token = token_ids(i);
     token.logprob = 0;
     token.top_logprobs.clear();

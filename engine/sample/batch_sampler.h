@@ -14,7 +14,12 @@ namespace hadal {
 /// Chooses the tokens after many rows of hidden states: logits for some of them at a time, which
 /// share one pass over lm_head, then every sample's choice. Where nothing but the choice looks at
 /// logits the op `sample` makes it, and tokens alone come to the host; the other rows are copied to
-/// the host, for a Sampler. Holds memory to work in, no state. One thread.
+/// the host, for a Sampler. The first rows are part of the step that makes the hidden states. Holds
+/// memory to work in. One thread.
+///
+///   const StepResults results = model.Begin({..., .tail = sampler.Begin(work)});
+///   device.finish_copies();
+///   sampler.Finish(work, health, results.token_ids, chosen);
 class BatchSampler {
  public:
   struct Args {
@@ -39,23 +44,23 @@ class BatchSampler {
     Logprobs logprobs;
   };
 
-  /// Writes to `chosen` [samples]: kNoToken where logits are not finite, and for sequences whose
-  /// `health` is not. Returns how many rows of logits were computed.
-  int64_t Sample(const Work& work,
+  /// The tail of the step that makes work.hidden: valid until the step has been run.
+  StepTail Begin(const Work& work);
+
+  /// Behind the step that got the tail, with what it chose. Writes to `chosen` [samples]: kNoToken
+  /// where logits are not finite, and for sequences whose `health` is not. Returns how many rows of
+  /// logits were computed.
+  int64_t Finish(const Work& work,
                  std::span<const RowHealth> health,
+                 const TensorView<const TokenId, 1>& token_ids,
                  std::span<SampledToken> chosen);
 
  private:
-  struct PlainSample {
-    size_t sample;
-    SampleChoice choice;
-  };
-
   BatchSampler(const Args& args, DeviceBuffer hidden, DeviceBuffer logits, DeviceBuffer copies);
 
-  size_t FillSlice(const Work& work, std::span<const RowHealth> health, size_t begin);
-  void ChooseAll(const Work& work, size_t begin, size_t end, std::span<SampledToken> chosen);
-  void ChoosePlain(const Work& work, std::span<SampledToken> chosen) const;
+  StepTail FillSlice(const Work& work, size_t begin);
+  void TakePlain(const TensorView<const TokenId, 1>& token_ids,
+                 std::span<SampledToken> chosen) const;
   void ChooseOthers(const Work& work, std::span<SampledToken> chosen);
   std::span<float> OwnLogits(size_t other, int32_t worker);
 
@@ -63,14 +68,16 @@ class BatchSampler {
   DeviceBuffer hidden_buffer_;
   DeviceBuffer logits_buffer_;
   DeviceBuffer copies_buffer_;
-  TensorView<float, 2> hidden_;      // [kSliceRows, hidden_size] in the memory of model_device_
-  TensorView<float, 2> logits_;      // [kSliceRows, vocab_size] likewise
-  TensorView<float, 2> copies_;      // [num_threads, vocab_size]
-  std::vector<Sampler> samplers_;    // one for each worker
-  std::vector<int32_t> slice_rows_;  // [max_samples] where a sample's logits lie, or kNoRow
-  std::vector<PlainSample> plain_;   // of a slice, what the op `sample` chooses
-  std::vector<size_t> others_;       // of a slice, the other samples
-  std::vector<int32_t> gathered_;    // of a slice, its rows of Work::hidden
+  TensorView<float, 2> hidden_;        // [kSliceRows, hidden_size] in the memory of model_device_
+  TensorView<float, 2> logits_;        // [kSliceRows, vocab_size] likewise
+  TensorView<float, 2> copies_;        // [num_threads, vocab_size]
+  std::vector<Sampler> samplers_;      // one for each worker
+  std::vector<int32_t> slice_rows_;    // [max_samples] where a sample's logits lie
+  std::vector<size_t> plain_;          // of a slice, samples that the op `sample` chooses
+  std::vector<SampleChoice> choices_;  // [plain_.size()] how
+  std::vector<size_t> others_;         // of a slice, the other samples
+  std::vector<int32_t> gathered_;      // of a slice, its rows of Work::hidden
+  size_t slice_end_ = 0;               // the first sample behind the slice
 };
 
 }  // namespace hadal

@@ -256,6 +256,61 @@ TEST_F(RecordedExecutorTest, DraftsAreReplayedToo) {
   EXPECT_GE(recorded.executor().recordings().num_replayed(), 3);
 }
 
+// Calls of an emulated GPU that wait for it.
+int num_waits = 0;
+
+const Device& WaitCountingGpu() {
+  static const Device kGpu = *test::EmulatedCudaTable().device;
+  static const Device kDevice = [] {
+    Device device = kGpu;
+    device.copy = [](void* to, const void* from, size_t size_bytes) {
+      ++num_waits;
+      kGpu.copy(to, from, size_bytes);
+    };
+    device.finish_copies = [] {
+      ++num_waits;
+      kGpu.finish_copies();
+    };
+    return device;
+  }();
+  return kDevice;
+}
+
+// How often the host waits in each step of one token for each of two sequences: plain, recorded,
+// replayed.
+std::vector<int> Waits(ExecutorFixture& fixture, const Golden& golden, int32_t num_drafts) {
+  const std::vector<TokenId> ids = golden.Ids("input_ids");
+  std::vector<TestSequence> sequences;
+  for (const int32_t block : {2, 1}) {
+    sequences.push_back({.tokens = {ids.begin() + block, ids.begin() + block + 20},
+                         .num_prompt_tokens = 20,
+                         .blocks = {block},
+                         .params = {.top_p = 0.9F, .seed = 5}});
+  }
+  StepOutput output;
+  std::vector<int> waits;
+  for (int step = 0; step < 4; ++step) {
+    StepInput input = MakeStep(sequences, {1, 1});
+    if (num_drafts > 0) {
+      input.drafts.assign(2, {.num_drafts = num_drafts});
+    }
+    const int before = num_waits;
+    fixture.Run(input, output);
+    waits.push_back(num_waits - before);
+  }
+  return waits;
+}
+
+TEST_F(RecordedExecutorTest, TheHostWaitsOnceInAStepAndOnceForEachDraft) {
+  KernelTable table = test::EmulatedCudaTable();
+  table.device = &WaitCountingGpu();
+  ExecutorFixture plain = MakeExecutor(table, false);
+  EXPECT_EQ(Waits(plain, golden_, 0), std::vector<int>(4, 1));
+  EXPECT_GE(plain.executor().recordings().num_replayed(), 1);
+  ExecutorFixture drafting = MakeExecutor(table, true);
+  EXPECT_EQ(Waits(drafting, golden_, 2), std::vector<int>(4, 3));
+}
+
 // Gives numbers that are not finite, and does nothing but launch.
 void NormBadly(const RmsNormArgs& args, ExecutionContext& context) {
   RmsNormArgs bad = args;
