@@ -82,8 +82,9 @@ struct StepOutput {
   std::vector<SampledToken> samples;  // [input.samples.size()]; kNoToken where health is
                                       // kNotFinite, and behind drafts whose numbers are not finite
   std::vector<DraftTokens> drafts;    // [input.drafts.size()]; as many as were asked for, or fewer
-  Duration forward_time{};            // copies, layers and norms
-  Duration sample_time{};             // logits and sampling
+  Duration forward_time{};            // copies, layers, norms; what is launched with them: checks,
+                                      // logits of the first rows and choices among those
+  Duration sample_time{};             // logits and choices that are left
   Duration draft_time{};              // the MTP module, its logits and sampling
   StepStats stats;
 };

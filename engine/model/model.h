@@ -67,7 +67,7 @@ class Model {
   /// meanwhile: they are there, and that is free, after kernels().device->finish_copies().
   [[nodiscard]] StepResults Begin(const Work& work) const;
 
-  /// The same for ForwardMtp, without expert ids. REQUIRES: `hidden` may hold input.states.
+  /// The same for ForwardMtp, without expert ids. work.hidden may be the memory of input.states.
   [[nodiscard]] StepResults BeginMtp(int64_t mtp_layer,
                                      const Work& work,
                                      const MtpInput& input) const;
