@@ -21,7 +21,7 @@ namespace {
 
 const std::map<std::string, DType>& CacheDTypes() {
   static const std::map<std::string, DType> kNames = {
-      {"bf16", DType::kBf16}, {"f32", DType::kF32}, {"int8", DType::kI8}};
+      {"bf16", DType::kBf16}, {"f32", DType::kF32}, {"int8", DType::kI8}, {"fp8", DType::kFp8E4m3}};
   return kNames;
 }
 

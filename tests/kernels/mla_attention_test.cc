@@ -98,7 +98,7 @@ class MlaAttentionParityTest : public test::ParityTest {
 
 TEST_P(MlaAttentionParityTest, AllShapesAndForms) {
   for (const Shape& shape : Shapes()) {
-    for (const DType dtype : {DType::kF32, DType::kBf16, DType::kI8}) {
+    for (const DType dtype : {DType::kF32, DType::kBf16, DType::kI8, DType::kFp8E4m3}) {
       Problem problem(GetParam().weights, shape, dtype);
       const std::vector<float> expected = problem.Run(reference_, *runners_[0], MlaForm::kAuto);
       const std::vector<double> tolerances =
@@ -120,7 +120,7 @@ TEST_P(MlaAttentionParityTest, AllShapesAndForms) {
 // any number of threads.
 TEST_P(MlaAttentionParityTest, AbsorbedBitsDoNotDependOnTheBatch) {
   for (const Shape& shape : Shapes()) {
-    for (const DType dtype : {DType::kF32, DType::kBf16, DType::kI8}) {
+    for (const DType dtype : {DType::kF32, DType::kBf16, DType::kI8, DType::kFp8E4m3}) {
       Problem problem(GetParam().weights, shape, dtype);
       const std::vector<float> expected = problem.Run(table_, *runners_[0], MlaForm::kAbsorbed);
       for (const auto& runner : runners_) {
@@ -184,7 +184,7 @@ TEST_P(MlaAttentionParityTest, ANonFiniteRowOfATileTouchesOnlyQueriesThatSeeIt) 
 
 TEST_P(MlaAttentionParityTest, ANanRowTouchesOnlyQueriesThatSeeIt) {
   constexpr float kNan = std::numeric_limits<float>::quiet_NaN();
-  for (const DType dtype : {DType::kF32, DType::kBf16, DType::kI8}) {
+  for (const DType dtype : {DType::kF32, DType::kBf16, DType::kI8, DType::kFp8E4m3}) {
     for (const MlaForm form : Forms()) {
       for (const size_t column : {0, 47, 50}) {
         Problem problem(GetParam().weights, kThreeSequences, dtype);
