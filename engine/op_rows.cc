@@ -33,9 +33,9 @@ bool CacheRowIsFinite(const LatentCache& cache, int64_t slot) {
   if (cache.dtype == DType::kBf16) {
     return AllFinite(Elements<bf16>(row, cache.row_width));
   }
-  CHECK(cache.dtype == DType::kI8);
-  const int64_t scales = Int8ScalesOffset(cache.kv_lora_rank);
-  const int64_t key = Int8KeyOffset(cache.kv_lora_rank);
+  CHECK(HasLatentScales(cache.dtype));
+  const int64_t scales = LatentScalesOffset(cache.kv_lora_rank);
+  const int64_t key = LatentKeyOffset(cache.kv_lora_rank);
   return AllFinite(Elements<float>(row + scales, (key - scales) / int64_t{sizeof(float)})) &&
          AllFinite(Elements<bf16>(row + key, cache.row_width - cache.kv_lora_rank));
 }

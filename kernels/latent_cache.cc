@@ -7,17 +7,31 @@
 namespace hadal {
 namespace {
 
+constexpr float LargestValue(int8_t /*type*/) {
+  return kLargestInt8;
+}
+constexpr float LargestValue(fp8_e4m3 /*type*/) {
+  return kLargestFp8;
+}
+
+void Round(float value, int8_t& rounded) {
+  rounded = static_cast<int8_t>(std::clamp(std::nearbyint(value), -kLargestInt8, kLargestInt8));
+}
+void Round(float value, fp8_e4m3& rounded) {
+  rounded = ToFp8E4m3(value);
+}
+
 // Values and scale of one group.
-void StoreGroup(std::span<const float> latents, int8_t* values, float& scale) {
-  constexpr float kHighest = 127;
+template <typename T>
+void StoreGroup(std::span<const float> latents, T* values, float& scale) {
   float magnitude = 0;
   bool is_finite = true;
   for (const float latent : latents) {
     magnitude = std::max(magnitude, std::abs(latent));
     is_finite = is_finite && std::isfinite(latent);
   }
-  scale = magnitude / kHighest;
-  std::fill_n(values, latents.size(), int8_t{0});
+  scale = magnitude / LargestValue(T{});
+  std::fill_n(values, latents.size(), T{});
   if (!is_finite) {
     scale = std::numeric_limits<float>::quiet_NaN();
     return;
@@ -27,15 +41,15 @@ void StoreGroup(std::span<const float> latents, int8_t* values, float& scale) {
     return;
   }
   for (size_t i = 0; i < latents.size(); ++i) {
-    const float value = std::nearbyint(latents[i] / scale);
-    values[i] = static_cast<int8_t>(std::clamp(value, -kHighest, kHighest));
+    Round(latents[i] / scale, values[i]);
   }
 }
 
-void StoreInt8Row(std::span<const float> row, int64_t kv_lora_rank, std::byte* bytes) {
-  auto* values = reinterpret_cast<int8_t*>(bytes);
-  auto* scales = reinterpret_cast<float*>(bytes + Int8ScalesOffset(kv_lora_rank));
-  auto* key = reinterpret_cast<bf16*>(bytes + Int8KeyOffset(kv_lora_rank));
+template <typename T>
+void StoreScaledRow(std::span<const float> row, int64_t kv_lora_rank, std::byte* bytes) {
+  auto* values = reinterpret_cast<T*>(bytes);
+  auto* scales = reinterpret_cast<float*>(bytes + LatentScalesOffset(kv_lora_rank));
+  auto* key = reinterpret_cast<bf16*>(bytes + LatentKeyOffset(kv_lora_rank));
   const auto latents = row.first(static_cast<size_t>(kv_lora_rank));
   for (size_t begin = 0; begin < latents.size(); begin += kLatentGroup) {
     const size_t count = std::min(latents.size() - begin, size_t{kLatentGroup});
@@ -49,11 +63,11 @@ void StoreInt8Row(std::span<const float> row, int64_t kv_lora_rank, std::byte* b
 }  // namespace
 
 int64_t LatentRowBytes(DType dtype, int64_t kv_lora_rank, int64_t row_width) {
-  if (dtype != DType::kI8) {
+  if (!HasLatentScales(dtype)) {
     return row_width * SizeOf(dtype);
   }
   const int64_t key_bytes = (row_width - kv_lora_rank) * SizeOf(DType::kBf16);
-  return (Int8KeyOffset(kv_lora_rank) + key_bytes + 3) / 4 * 4;
+  return (LatentKeyOffset(kv_lora_rank) + key_bytes + 3) / 4 * 4;
 }
 
 int64_t RowBytes(const LatentCache& cache) {
@@ -67,7 +81,9 @@ std::byte* RowOf(const LatentCache& cache, int64_t slot) {
 void StoreRow(std::span<const float> row, int64_t slot, const LatentCache& cache) {
   std::byte* bytes = RowOf(cache, slot);
   if (cache.dtype == DType::kI8) {
-    StoreInt8Row(row, cache.kv_lora_rank, bytes);
+    StoreScaledRow<int8_t>(row, cache.kv_lora_rank, bytes);
+  } else if (cache.dtype == DType::kFp8E4m3) {
+    StoreScaledRow<fp8_e4m3>(row, cache.kv_lora_rank, bytes);
   } else if (cache.dtype == DType::kF32) {
     std::copy(row.begin(), row.end(), reinterpret_cast<float*>(bytes));
   } else {

@@ -38,7 +38,7 @@ void ValidateMlp(const MlpWeights& weights, int64_t hidden_size) {
 }
 
 void ValidateCache(const LatentCache& cache, int64_t kv_lora_rank, int64_t row_width) {
-  CHECK(cache.dtype == DType::kF32 || cache.dtype == DType::kBf16 || cache.dtype == DType::kI8);
+  CHECK(cache.dtype == DType::kF32 || cache.dtype == DType::kBf16 || HasLatentScales(cache.dtype));
   CHECK_GT(cache.block_size, 0);
   CHECK_EQ(cache.row_width, row_width);
   CHECK_EQ(cache.kv_lora_rank, kv_lora_rank);

@@ -11,11 +11,9 @@
 
 namespace hadal::cuda {
 
-/// One group of a kI8 row, by a warp: its values and scale, as latent_cache.cc rounds them.
-__device__ inline void StoreLatentGroup(const float* latents,
-                                        int64_t count,
-                                        int8_t* values,
-                                        float* scale) {
+/// One group of a row with scales, by a warp: its values and scale, as latent_cache.cc rounds them.
+__device__ inline void StoreLatentGroup(
+    DType dtype, const float* latents, int64_t count, std::byte* values, float* scale) {
   const auto lane = static_cast<int64_t>(threadIdx.x % kWarpSize);
   float magnitude = 0;
   bool is_finite = true;
@@ -25,12 +23,17 @@ __device__ inline void StoreLatentGroup(const float* latents,
   }
   magnitude = WarpMax(magnitude);
   is_finite = __ballot_sync(kAllLanes, is_finite) == kAllLanes;
-  float step = magnitude / 127.0F;
+  float step = magnitude / (dtype == DType::kI8 ? kLargestInt8 : kLargestFp8);
   const bool is_zero = !is_finite || step < 0x1p-126F;
   step = is_finite ? (is_zero ? 0.0F : step) : __uint_as_float(0x7FC00000);
   for (int64_t i = lane; i < count; i += kWarpSize) {
-    const float value = is_zero ? 0.0F : rintf(latents[i] / step);
-    values[i] = static_cast<int8_t>(fminf(fmaxf(value, -127.0F), 127.0F));
+    const float value = is_zero ? 0.0F : latents[i] / step;
+    if (dtype == DType::kI8) {
+      const float whole = fminf(fmaxf(rintf(value), -kLargestInt8), kLargestInt8);
+      reinterpret_cast<int8_t*>(values)[i] = static_cast<int8_t>(whole);
+    } else {
+      reinterpret_cast<fp8_e4m3*>(values)[i] = RoundToFp8(value);
+    }
   }
   if (lane == 0) {
     *scale = step;
@@ -56,14 +59,14 @@ __device__ inline void StoreLatentRow(const LatentCache& cache,
     return;
   }
   const int64_t rank = cache.kv_lora_rank;
-  auto* scales = reinterpret_cast<float*>(bytes + Int8ScalesOffset(rank));
+  auto* scales = reinterpret_cast<float*>(bytes + LatentScalesOffset(rank));
   const int64_t num_groups = (rank + kLatentGroup - 1) / kLatentGroup;
   for (int64_t group = thread / kWarpSize; group < num_groups; group += num_threads / kWarpSize) {
     const int64_t begin = group * kLatentGroup;
     const int64_t count = rank - begin < kLatentGroup ? rank - begin : kLatentGroup;
-    StoreLatentGroup(row + begin, count, reinterpret_cast<int8_t*>(bytes) + begin, scales + group);
+    StoreLatentGroup(cache.dtype, row + begin, count, bytes + begin, scales + group);
   }
-  auto* key = reinterpret_cast<bf16*>(bytes + Int8KeyOffset(rank));
+  auto* key = reinterpret_cast<bf16*>(bytes + LatentKeyOffset(rank));
   for (int64_t i = thread; i < cache.row_width - rank; i += num_threads) {
     key[i] = RoundToBf16(row[rank + i]);
   }
@@ -81,10 +84,13 @@ __device__ __forceinline__ float LatentElement(const LatentCache& cache,
   }
   const int64_t rank = cache.kv_lora_rank;
   if (i >= rank) {
-    return Widen(reinterpret_cast<const bf16*>(bytes + Int8KeyOffset(rank))[i - rank]);
+    return Widen(reinterpret_cast<const bf16*>(bytes + LatentKeyOffset(rank))[i - rank]);
   }
-  const auto* scales = reinterpret_cast<const float*>(bytes + Int8ScalesOffset(rank));
-  return static_cast<float>(reinterpret_cast<const int8_t*>(bytes)[i]) * scales[i / kLatentGroup];
+  const auto* scales = reinterpret_cast<const float*>(bytes + LatentScalesOffset(rank));
+  const float value = cache.dtype == DType::kI8
+                          ? static_cast<float>(reinterpret_cast<const int8_t*>(bytes)[i])
+                          : Widen(reinterpret_cast<const fp8_e4m3*>(bytes)[i]);
+  return value * scales[i / kLatentGroup];
 }
 
 }  // namespace hadal::cuda

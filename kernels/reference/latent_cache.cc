@@ -11,12 +11,14 @@ float CacheAt(const LatentCache& cache, int64_t slot, int64_t column) {
     return ToFloat(reinterpret_cast<const bf16*>(row)[column]);
   }
   if (column >= cache.kv_lora_rank) {
-    const std::byte* key = row + Int8KeyOffset(cache.kv_lora_rank);
+    const std::byte* key = row + LatentKeyOffset(cache.kv_lora_rank);
     return ToFloat(reinterpret_cast<const bf16*>(key)[column - cache.kv_lora_rank]);
   }
-  const std::byte* scales = row + Int8ScalesOffset(cache.kv_lora_rank);
-  return static_cast<float>(reinterpret_cast<const int8_t*>(row)[column]) *
-         reinterpret_cast<const float*>(scales)[column / kLatentGroup];
+  const std::byte* scales = row + LatentScalesOffset(cache.kv_lora_rank);
+  const float value = cache.dtype == DType::kI8
+                          ? static_cast<float>(reinterpret_cast<const int8_t*>(row)[column])
+                          : ToFloat(reinterpret_cast<const fp8_e4m3*>(row)[column]);
+  return value * reinterpret_cast<const float*>(scales)[column / kLatentGroup];
 }
 
 int64_t SlotOf(const LatentCache& cache, std::span<const int32_t> block_table, int64_t position) {

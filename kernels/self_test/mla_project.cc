@@ -157,7 +157,9 @@ std::vector<double> MlaProjectProblem::Tolerances(const std::vector<float>& expe
 }
 
 // Two close numbers may round to neighbours, which are 2^-7 of a bf16 apart. Of an int8 latent they
-// are a step apart, a 127th of its group's largest, whose own error moves all of the group.
+// are a step apart, a 127th of its group's largest, whose own error moves all of the group. An fp8
+// latent y is within 2^-4 |x| or 2^-10 scales of x, whichever is more, so |x| is at most 16/15 |y|
+// and 2^-10 scales; two that are `error` apart are rounded to at most that and both roundings.
 void MlaProjectProblem::AddCacheRounding(std::span<const float> expected,
                                          std::vector<double>& errors) const {
   const int64_t row_width = shape_.kv_lora_rank + shape_.rope_dim;
@@ -165,7 +167,7 @@ void MlaProjectProblem::AddCacheRounding(std::span<const float> expected,
   for (int64_t i = 0; i < std::ssize(errors);) {
     const int64_t column = i % row_width;
     int64_t end = i + 1;
-    if (dtype_ == DType::kI8 && column < shape_.kv_lora_rank) {
+    if (HasLatentScales(dtype_) && column < shape_.kv_lora_rank) {
       end = i + std::min(kLatentGroup, shape_.kv_lora_rank - column);
       double largest = 0;
       double error = 0;
@@ -173,7 +175,13 @@ void MlaProjectProblem::AddCacheRounding(std::span<const float> expected,
         largest = std::max(largest, std::abs(double{expected[static_cast<size_t>(j)]}));
         error = std::max(error, errors[static_cast<size_t>(j)]);
       }
-      std::fill(errors.begin() + i, errors.begin() + end, (largest + error) / 127 + 2 * error);
+      for (int64_t j = i; j < end; ++j) {
+        const double size = std::abs(double{expected[static_cast<size_t>(j)]});
+        errors[static_cast<size_t>(j)] =
+            dtype_ == DType::kI8
+                ? (largest + error) / kLargestInt8 + 2 * error
+                : 0x1p-3 * size * 16 / 15 + 0x1p-8 * (largest + error) / kLargestFp8 + 2 * error;
+      }
     } else {
       errors[static_cast<size_t>(i)] +=
           spacing * std::abs(double{expected[static_cast<size_t>(i)]});

@@ -21,7 +21,7 @@ namespace {
 
 const std::map<std::string, DType>& CacheDTypes() {
   static const std::map<std::string, DType> kNames = {
-      {"bf16", DType::kBf16}, {"f32", DType::kF32}, {"int8", DType::kI8}};
+      {"bf16", DType::kBf16}, {"f32", DType::kF32}, {"int8", DType::kI8}, {"fp8", DType::kFp8E4m3}};
   return kNames;
 }
 
@@ -61,8 +61,8 @@ template <typename CacheDType>
 void AddCacheDTypeFlag(CLI::App& app, const std::string& by_default, CacheDType& cache_dtype) {
   app.add_option(
          "--cache-dtype", cache_dtype, "Element type of the latent cache; by default " + by_default)
-      ->transform(
-          CLI::CheckedTransformer(CacheDTypes(), CLI::ignore_case).description("{bf16,f32,int8}"))
+      ->transform(CLI::CheckedTransformer(CacheDTypes(), CLI::ignore_case)
+                      .description("{bf16,f32,int8,fp8}"))
       ->type_name("TYPE");
 }
 

@@ -81,7 +81,7 @@ constexpr ChoiceField Choice(std::span<const std::string_view> choices) {
 constexpr std::array<std::string_view, 10> kDraftTokens = {
     "auto", "0", "1", "2", "3", "4", "5", "6", "7", "8"};
 constexpr std::array<std::string_view, 3> kWeights = {"native", "int8", "int4"};
-constexpr std::array<std::string_view, 4> kCacheDTypes = {"auto", "bf16", "f32", "int8"};
+constexpr std::array<std::string_view, 5> kCacheDTypes = {"auto", "bf16", "f32", "int8", "fp8"};
 constexpr std::array<std::string_view, 2> kCacheSharing = {"tenant", "all"};
 
 // By LogLevel.

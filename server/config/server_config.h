@@ -25,7 +25,7 @@ struct ServerConfig {
     int32_t threads = 0;                // 0: one for each usable core
     std::string kernels = "auto";       // back end, and single ops replaced
     std::string weights = "native";     // native, int8, int4
-    std::string cache_dtype = "auto";   // auto, bf16, f32, int8
+    std::string cache_dtype = "auto";   // auto, bf16, f32, int8, fp8
     std::string cache_memory = "auto";  // "auto", "4GiB", "50%"
     int64_t max_context_tokens = 0;     // 0: the model's own
   } model;

@@ -318,7 +318,7 @@ TEST_P(FarIndexTest, ExpertsOfRowsFarApart) {
 }
 
 TEST_P(FarIndexTest, QueriesAndTheirCacheRows) {
-  for (const DType dtype : {DType::kF32, DType::kBf16, DType::kI8}) {
+  for (const DType dtype : {DType::kF32, DType::kBf16, DType::kI8, DType::kFp8E4m3}) {
     self_test::MlaProjectProblem problem(GetParam().weights, {3, 40, 12, 2, 24, 16, 48}, dtype);
     problem.Reset();
     MlaProjectArgs args = problem.Args();
@@ -344,7 +344,7 @@ TEST_P(FarIndexTest, QueriesAndTheirCacheRows) {
 
 TEST_P(FarIndexTest, AttentionOverFarBlocks) {
   const self_test::MlaAttentionShape shape = {3, 24, 16, 48, 20, 64, {{65, 1}, {70, 2}, {0, 0}}};
-  for (const DType dtype : {DType::kF32, DType::kBf16, DType::kI8}) {
+  for (const DType dtype : {DType::kF32, DType::kBf16, DType::kI8, DType::kFp8E4m3}) {
     for (const MlaForm form : {MlaForm::kAbsorbed, MlaForm::kMaterialised}) {
       if (form == MlaForm::kMaterialised && IsQuantized(GetParam().weights.format)) {
         continue;  // has no such form

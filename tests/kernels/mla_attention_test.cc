@@ -35,13 +35,14 @@ std::vector<Shape> Shapes() {
   };
 }
 
-// Widths that tensor cores take, with cache rows in bf16.
+// Widths that tensor cores take with cache rows in bf16, and some of them with scales.
 std::vector<Shape> TileShapes() {
   return {
       {3, 64, 64, 64, 64, 64, {{1, 1}, {63, 2}, {64, 1}, {65, 5}, {513, 2}}},
       {16, 64, 64, 128, 64, 16, {{1100, 1}, {65, 3}}},
       {1, 128, 64, 192, 64, 64, {{130, 33}, {0, 0}, {5, 5}}},
       {20, 64, 64, 512, 128, 64, {{66, 2}, {1, 1}, {3, 0}}},
+      {3, 64, 64, 448, 64, 16, {{530, 1}, {70, 3}}},
   };
 }
 
@@ -94,11 +95,20 @@ class MlaAttentionParityTest : public test::ParityTest {
     }
     return {MlaForm::kAbsorbed, MlaForm::kMaterialised, MlaForm::kAuto};
   }
+
+  // Of cache rows that matrix units take. CPUs have the same loops for rows with scales of any
+  // width.
+  [[nodiscard]] std::vector<DType> TileDTypes() const {
+    if (GetParam().back_end.starts_with("cuda")) {
+      return {DType::kBf16, DType::kI8, DType::kFp8E4m3};
+    }
+    return {DType::kBf16};
+  }
 };
 
 TEST_P(MlaAttentionParityTest, AllShapesAndForms) {
   for (const Shape& shape : Shapes()) {
-    for (const DType dtype : {DType::kF32, DType::kBf16, DType::kI8}) {
+    for (const DType dtype : {DType::kF32, DType::kBf16, DType::kI8, DType::kFp8E4m3}) {
       Problem problem(GetParam().weights, shape, dtype);
       const std::vector<float> expected = problem.Run(reference_, *runners_[0], MlaForm::kAuto);
       const std::vector<double> tolerances =
@@ -120,7 +130,7 @@ TEST_P(MlaAttentionParityTest, AllShapesAndForms) {
 // any number of threads.
 TEST_P(MlaAttentionParityTest, AbsorbedBitsDoNotDependOnTheBatch) {
   for (const Shape& shape : Shapes()) {
-    for (const DType dtype : {DType::kF32, DType::kBf16, DType::kI8}) {
+    for (const DType dtype : {DType::kF32, DType::kBf16, DType::kI8, DType::kFp8E4m3}) {
       Problem problem(GetParam().weights, shape, dtype);
       const std::vector<float> expected = problem.Run(table_, *runners_[0], MlaForm::kAbsorbed);
       for (const auto& runner : runners_) {
@@ -140,17 +150,19 @@ TEST_P(MlaAttentionParityTest, AbsorbedBitsDoNotDependOnTheBatch) {
 
 TEST_P(MlaAttentionParityTest, TileShapesAloneAndTogether) {
   for (const Shape& shape : TileShapes()) {
-    Problem problem(GetParam().weights, shape, DType::kBf16);
-    const std::vector<float> expected = problem.Run(reference_, *runners_[0], MlaForm::kAuto);
-    const std::vector<float> actual = problem.Run(table_, *runners_[1], MlaForm::kAbsorbed);
-    EXPECT_TRUE(test::IsClose(
-        actual, expected, self_test::AttentionTolerances(problem.Args(MlaForm::kAuto))));
-    int64_t t = 0;
-    for (int64_t s = 0; s < std::ssize(shape.sequences); ++s) {
-      const int64_t end = t + shape.sequences[static_cast<size_t>(s)].num_queries;
-      for (; t < end; ++t) {
-        EXPECT_TRUE(test::HasSameBits(problem.RunAlone(table_, *runners_[1], s, t),
-                                      problem.OfTokens(actual, t, t + 1)));
+    for (const DType dtype : TileDTypes()) {
+      Problem problem(GetParam().weights, shape, dtype);
+      const std::vector<float> expected = problem.Run(reference_, *runners_[0], MlaForm::kAuto);
+      const std::vector<float> actual = problem.Run(table_, *runners_[1], MlaForm::kAbsorbed);
+      EXPECT_TRUE(test::IsClose(
+          actual, expected, self_test::AttentionTolerances(problem.Args(MlaForm::kAuto))));
+      int64_t t = 0;
+      for (int64_t s = 0; s < std::ssize(shape.sequences); ++s) {
+        const int64_t end = t + shape.sequences[static_cast<size_t>(s)].num_queries;
+        for (; t < end; ++t) {
+          EXPECT_TRUE(test::HasSameBits(problem.RunAlone(table_, *runners_[1], s, t),
+                                        problem.OfTokens(actual, t, t + 1)));
+        }
       }
     }
   }
@@ -160,22 +172,26 @@ TEST_P(MlaAttentionParityTest, TileShapesAloneAndTogether) {
 // sequence 2.
 const Shape kThreeSequences = {3, 24, 16, 48, 20, 64, {{40, 2}, {70, 5}, {64, 1}}};
 
-const Shape kThreeSequencesInTiles = {3, 64, 64, 64, 64, 64, {{40, 2}, {70, 5}, {64, 1}}};
+const Shape kThreeSequencesInTiles = {3, 64, 64, 448, 64, 64, {{40, 2}, {70, 5}, {64, 1}}};
 
-// A NaN or an infinity in a row, at the first column of the latent, or in the roped key.
+// A NaN or an infinity in a row, at a column of the latent or in the roped key.
 TEST_P(MlaAttentionParityTest, ANonFiniteRowOfATileTouchesOnlyQueriesThatSeeIt) {
   for (const float value :
        {std::numeric_limits<float>::quiet_NaN(), std::numeric_limits<float>::infinity()}) {
-    for (const size_t column : {0, 63, 70}) {
-      Problem problem(GetParam().weights, kThreeSequencesInTiles, DType::kBf16);
-      const std::vector<float> clean = problem.Run(table_, *runners_[1], MlaForm::kAbsorbed);
-      problem.SetCacheElement(1, 67, column, value);
-      const std::vector<float> actual = problem.Run(table_, *runners_[1], MlaForm::kAbsorbed);
-      EXPECT_TRUE(test::HasSameBits(problem.OfTokens(actual, 0, 4), problem.OfTokens(clean, 0, 4)));
-      EXPECT_TRUE(test::HasSameBits(problem.OfTokens(actual, 7, 8), problem.OfTokens(clean, 7, 8)));
-      if (std::isnan(value)) {
-        for (const float element : problem.OfTokens(actual, 4, 7)) {
-          EXPECT_TRUE(std::isnan(element));
+    for (const size_t column : {0, 447, 460}) {
+      for (const DType dtype : TileDTypes()) {
+        Problem problem(GetParam().weights, kThreeSequencesInTiles, dtype);
+        const std::vector<float> clean = problem.Run(table_, *runners_[1], MlaForm::kAbsorbed);
+        problem.SetCacheElement(1, 67, column, value);
+        const std::vector<float> actual = problem.Run(table_, *runners_[1], MlaForm::kAbsorbed);
+        EXPECT_TRUE(
+            test::HasSameBits(problem.OfTokens(actual, 0, 4), problem.OfTokens(clean, 0, 4)));
+        EXPECT_TRUE(
+            test::HasSameBits(problem.OfTokens(actual, 7, 8), problem.OfTokens(clean, 7, 8)));
+        if (std::isnan(value)) {
+          for (const float element : problem.OfTokens(actual, 4, 7)) {
+            EXPECT_TRUE(std::isnan(element));
+          }
         }
       }
     }
@@ -184,7 +200,7 @@ TEST_P(MlaAttentionParityTest, ANonFiniteRowOfATileTouchesOnlyQueriesThatSeeIt) 
 
 TEST_P(MlaAttentionParityTest, ANanRowTouchesOnlyQueriesThatSeeIt) {
   constexpr float kNan = std::numeric_limits<float>::quiet_NaN();
-  for (const DType dtype : {DType::kF32, DType::kBf16, DType::kI8}) {
+  for (const DType dtype : {DType::kF32, DType::kBf16, DType::kI8, DType::kFp8E4m3}) {
     for (const MlaForm form : Forms()) {
       for (const size_t column : {0, 47, 50}) {
         Problem problem(GetParam().weights, kThreeSequences, dtype);

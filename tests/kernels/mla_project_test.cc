@@ -50,7 +50,7 @@ class MlaProjectParityTest : public test::ParityTest {};
 
 TEST_P(MlaProjectParityTest, AllShapes) {
   for (const Shape& shape : kShapes) {
-    for (const DType dtype : {DType::kF32, DType::kBf16, DType::kI8}) {
+    for (const DType dtype : {DType::kF32, DType::kBf16, DType::kI8, DType::kFp8E4m3}) {
       SCOPED_TRACE(testing::Message()
                    << shape.num_tokens << " tokens, hidden " << shape.hidden_size << ", q rank "
                    << shape.q_lora_rank << ", cache " << NameOf(dtype));
@@ -67,7 +67,7 @@ TEST_P(MlaProjectParityTest, AllShapes) {
 
 TEST_P(MlaProjectParityTest, ARowHasTheSameBitsInAnyBatch) {
   for (const Shape& shape : kShapes) {
-    for (const DType dtype : {DType::kF32, DType::kBf16, DType::kI8}) {
+    for (const DType dtype : {DType::kF32, DType::kBf16, DType::kI8, DType::kFp8E4m3}) {
       Problem problem(GetParam().weights, shape, dtype);
       const std::vector<float> alone = problem.RunOneByOne(table_, *runners_[0]);
       for (const auto& runner : runners_) {

@@ -6,14 +6,22 @@ namespace hadal::cpu {
 
 namespace {
 
-void WidenInt8Row(const Attention& attention, const std::byte* stored, float* row) {
+float ValueOf(int8_t value) {
+  return static_cast<float>(value);
+}
+float ValueOf(fp8_e4m3 value) {
+  return ToFloat(value);
+}
+
+template <typename T>
+void WidenScaledRow(const Attention& attention, const std::byte* stored, float* row) {
   const int64_t rank = attention.args.kv_lora_rank;
-  const auto* values = reinterpret_cast<const int8_t*>(stored);
-  const auto* scales = reinterpret_cast<const float*>(stored + Int8ScalesOffset(rank));
+  const auto* values = reinterpret_cast<const T*>(stored);
+  const auto* scales = reinterpret_cast<const float*>(stored + LatentScalesOffset(rank));
   for (int64_t i = 0; i < rank; ++i) {
-    row[i] = static_cast<float>(values[i]) * scales[i / kLatentGroup];
+    row[i] = ValueOf(values[i]) * scales[i / kLatentGroup];
   }
-  const auto* key = reinterpret_cast<const bf16*>(stored + Int8KeyOffset(rank));
+  const auto* key = reinterpret_cast<const bf16*>(stored + LatentKeyOffset(rank));
   attention.vector.widen_bf16(key, attention.rope_dim, row + rank);
 }
 
@@ -39,7 +47,9 @@ void WidenRows(const Attention& attention,
     if (cache.dtype == DType::kF32) {
       std::copy_n(reinterpret_cast<const float*>(stored), cache.row_width, row);
     } else if (cache.dtype == DType::kI8) {
-      WidenInt8Row(attention, stored, row);
+      WidenScaledRow<int8_t>(attention, stored, row);
+    } else if (cache.dtype == DType::kFp8E4m3) {
+      WidenScaledRow<fp8_e4m3>(attention, stored, row);
     } else {
       attention.vector.widen_bf16(reinterpret_cast<const bf16*>(stored), cache.row_width, row);
     }

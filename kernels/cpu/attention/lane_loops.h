@@ -68,7 +68,9 @@ struct LaneLoops {
     if (positions.dtype == DType::kF32) {
       AttendStored<typename Rows::template Stored<float>>(positions, tiles);
     } else if (positions.dtype == DType::kI8) {
-      AttendStored<typename Rows::StoredInt8>(positions, tiles);
+      AttendStored<typename Rows::template StoredScaled<int8_t>>(positions, tiles);
+    } else if (positions.dtype == DType::kFp8E4m3) {
+      AttendStored<typename Rows::template StoredScaled<fp8_e4m3>>(positions, tiles);
     } else {
       AttendStored<typename Rows::template Stored<bf16>>(positions, tiles);
     }

@@ -16,6 +16,9 @@ template <typename Simd>
 struct LaneRows {
   static constexpr int64_t kLanes = Simd::kLanes;
 
+  static float ValueOf(int8_t value) { return static_cast<float>(value); }
+  static float ValueOf(fp8_e4m3 value) { return ToFloat(value); }
+
   // Rows as they are in the cache, of elements T.
   template <typename T>
   struct Stored {
@@ -36,16 +39,17 @@ struct LaneRows {
     }
   };
 
-  // Rows of dtype kI8.
-  struct StoredInt8 {
+  // Rows of values T, int8_t or fp8_e4m3, with scales.
+  template <typename T>
+  struct StoredScaled {
     [[gnu::always_inline]] static void Widen(const PositionTile& positions,
                                              const std::byte* row,
                                              int64_t begin,
                                              int64_t count,
                                              float* y) {
       const int64_t rank = positions.kv_lora_rank;
-      const auto* values = reinterpret_cast<const int8_t*>(row) + begin;
-      const auto* scales = reinterpret_cast<const float*>(row + Int8ScalesOffset(rank));
+      const auto* values = reinterpret_cast<const T*>(row) + begin;
+      const auto* scales = reinterpret_cast<const float*>(row + LatentScalesOffset(rank));
       const int64_t num_values = std::min(count, rank - begin);
       for (int64_t i = 0; i < num_values;) {
         const int64_t group = (begin + i) / kLatentGroup;
@@ -54,11 +58,11 @@ struct LaneRows {
           Simd::Store(y + i, Simd::Mul(Simd::Load(values + i), Simd::Set1(scales[group])));
         }
         for (; i < end; ++i) {
-          y[i] = static_cast<float>(values[i]) * scales[group];
+          y[i] = ValueOf(values[i]) * scales[group];
         }
       }
       const int64_t first = std::max(begin, rank);
-      const std::byte* key = row + Int8KeyOffset(rank);
+      const std::byte* key = row + LatentKeyOffset(rank);
       if (first < begin + count) {
         Stored<bf16>::Widen(positions, key, first - rank, begin + count - first, y + first - begin);
       }

@@ -1,28 +1,16 @@
 #pragma once
 
-// The softmax of attention/tiles.cu, whose blocks have this shape.
+// The softmax of attention/tiles.cu.
 
 #include <cmath>
 
 #include "kernels/cuda/attention/attention.h"
 #include "kernels/cuda/attention/query_tile.h"
 #include "kernels/cuda/attention/swizzle.h"
+#include "kernels/cuda/attention/tile_shape.h"
 #include "kernels/cuda/device/warp.h"
 
 namespace hadal::cuda {
-
-inline constexpr int kTileWarps = 8;
-inline constexpr int kTileThreads = kTileWarps * kWarpSize;
-inline constexpr int kTilePositions = 64;
-inline constexpr int kScoreWarps = kTilePositions / 16;  // over a tile's positions
-inline constexpr int kWeightBytes =
-    kTilePositions * 2 + 16;  // a row of weights, padded for its banks
-
-template <int kColumns>
-struct Columns {
-  static constexpr int kTiles = kColumns / 8;
-  static constexpr int kScoreTiles = kTiles / (kTileWarps / kScoreWarps);  // of a warp
-};
 
 // Softmax of the columns that a warp has scores of, as tiles come: of column i / 2 * 8 + i % 2 of
 // the lane's, over positions of all warps.
@@ -76,10 +64,30 @@ struct Softmax {
     }
   }
 
-  // Weights for scores, in two parts [2][column][position], and what older sums are multiplied by.
+  // A column's weights of two positions, `row` and the 8th behind it, in two parts.
+  __device__ static void StoreWeights(
+      float first, float second, int column, int row, std::byte* to) {
+    const SplitPair split = Split(first, second);
+    auto* high = reinterpret_cast<uint16_t*>(to + column * kWeightBytes) + row;
+    auto* low = reinterpret_cast<uint16_t*>(to + (kColumns + column) * kWeightBytes) + row;
+    high[0] = static_cast<uint16_t>(split.high & 0xFFFFU);
+    high[8] = static_cast<uint16_t>(split.high >> 16U);
+    low[0] = static_cast<uint16_t>(split.low & 0xFFFFU);
+    low[8] = static_cast<uint16_t>(split.low >> 16U);
+  }
+
+  // What a value of a row with scales counts. A row that the column does not see may have NaN.
+  __device__ static float Scaled(float weight, float scale) {
+    return weight == 0 ? 0.0F : weight * scale;
+  }
+
+  // Weights for scores, in two parts [2][column][position], for each group where there are scales
+  // [position][kTileGroups], and what older sums are multiplied by.
+  template <bool kHasScales>
   __device__ void Weigh(const float (&scores)[kCount / 2][4],
                         int row,
                         const float* exchange,
+                        const float* scales,
                         std::byte* weights,
                         float* factors) {
 #pragma unroll
@@ -99,13 +107,18 @@ struct Softmax {
         weight[half] = score == -INFINITY ? 0.0F : expf(score - highest);
       }
       sum[i] = sum[i] * factor + weight[0] + weight[1];
-      const SplitPair split = Split(weight[0], weight[1]);
-      auto* high = reinterpret_cast<uint16_t*>(weights + column * kWeightBytes) + row;
-      auto* low = reinterpret_cast<uint16_t*>(weights + (kColumns + column) * kWeightBytes) + row;
-      high[0] = static_cast<uint16_t>(split.high & 0xFFFFU);
-      high[8] = static_cast<uint16_t>(split.high >> 16U);
-      low[0] = static_cast<uint16_t>(split.low & 0xFFFFU);
-      low[8] = static_cast<uint16_t>(split.low >> 16U);
+      if constexpr (kHasScales) {
+#pragma unroll
+        for (int group = 0; group < kTileGroups; ++group) {
+          StoreWeights(Scaled(weight[0], scales[row * kTileGroups + group]),
+                       Scaled(weight[1], scales[(row + 8) * kTileGroups + group]),
+                       column,
+                       row,
+                       weights + group * 2 * kColumns * kWeightBytes);
+        }
+      } else {
+        StoreWeights(weight[0], weight[1], column, row, weights);
+      }
     }
   }
 

@@ -2,42 +2,28 @@
 #include "kernels/cuda/attention/plan.h"
 #include "kernels/cuda/attention/query_tile.h"
 #include "kernels/cuda/attention/swizzle.h"
+#include "kernels/cuda/attention/tile_rows.h"
+#include "kernels/cuda/attention/tile_shape.h"
 #include "kernels/cuda/attention/tile_softmax.h"
 #include "kernels/cuda/device/launch.h"
 #include "kernels/cuda/device/ptx.h"
 #include "kernels/cuda/device/warp.h"
 
-// Attention over cache rows in bf16, on tensor cores. A block takes 16 or 32 query rows (the
-// columns of its products) over one part of the context, 64 positions at a time, so that one
-// reading of a latent serves its score and its sum with every head. Decode steps are bound by
+// Attention over cache rows in bf16, int8 or fp8, on tensor cores. A block takes 16 or 32 query
+// rows (the columns of its products) over one part of the context, 64 positions at a time, so that
+// one reading of a latent serves its score and its sum with every head. Decode steps are bound by
 // reading the rows: the next tile is on its way while one is computed. Queries and weights count as
-// two bf16 parts.
+// two bf16 parts. Scales of rows multiply the scores of a group of latents, and weights: no
+// element.
 
 namespace hadal::cuda {
 namespace {
 
-constexpr int64_t kMaxRank = 512;
-constexpr int kDimTiles = kMaxRank / 16 / kTileWarps;  // of latents, of a warp
-
-// Where the parts of shared memory begin.
-struct SharedLayout {
-  int row_bytes;  // of the cache, and of a query
-  int queries;    // high parts, then low parts, after two tiles of cache rows
-  int weights;    // the same, [column][position]
-  int exchange;   // float [kScoreWarps][columns]
-  int factors;    // float [columns]
-  int size_bytes;
-};
-
-__host__ __device__ constexpr SharedLayout LayoutOf(int row_width, int columns) {
-  SharedLayout layout = {};
-  layout.row_bytes = row_width * 2;
-  layout.queries = 2 * kTilePositions * layout.row_bytes;
-  layout.weights = layout.queries + 2 * columns * layout.row_bytes;
-  layout.exchange = layout.weights + 2 * columns * kWeightBytes;
-  layout.factors = layout.exchange + kScoreWarps * columns * 4;
-  layout.size_bytes = layout.factors + columns * 4;
-  return layout;
+template <int kColumns, bool kHasScales>
+__host__ __device__ SharedLayout LayoutFor(const Attention& attention) {
+  return LayoutOf(static_cast<int>(attention.cache.row_width),
+                  kColumns,
+                  kHasScales ? static_cast<int>(attention.row_bytes) : 0);
 }
 
 // Queries in two parts; zeros in rows that the tile has not.
@@ -68,47 +54,13 @@ __device__ void LoadQueries(const Attention& attention, const QueryTile& tile, s
   }
 }
 
-// Begins to copy rows of positions [begin, begin + kTilePositions); zeros from `end` on.
-__device__ void CopyTile(
-    const Attention& attention, const int32_t* table, int64_t begin, int64_t end, std::byte* rows) {
-  const auto row_bytes = static_cast<int>(attention.row_bytes);
-  const auto block_size = static_cast<int>(attention.cache.block_size);
-  const auto* cache = static_cast<const std::byte*>(attention.cache.rows);
-  for (int r = static_cast<int>(threadIdx.x) / kWarpSize; r < kTilePositions; r += kTileWarps) {
-    const auto position = static_cast<int>(begin) + r;
-    const bool is_there = position < end;
-    const int64_t slot =
-        is_there ? int64_t{table[position / block_size]} * block_size + position % block_size : 0;
-    const std::byte* row = cache + slot * row_bytes;
-    for (int chunk = static_cast<int>(threadIdx.x) % kWarpSize; chunk < row_bytes / 16;
-         chunk += kWarpSize) {
-      CopyAsync16(SwizzledChunk(rows, row_bytes, r, chunk), row + chunk * 16, is_there ? 16 : 0);
-    }
-  }
-}
-
-// Zeros for infinities and NaN in the tile's latents. Queries that see such a row have NaN for its
-// weight; those that don't must not meet it as 0 * NaN.
-__device__ void ClearNonFinite(std::byte* rows, int row_bytes, int rank) {
-  const auto clear = [](uint32_t pair) {
-    pair = (pair & 0x7F800000U) == 0x7F800000U ? pair & 0xFFFFU : pair;
-    return (pair & 0x7F80U) == 0x7F80U ? pair & 0xFFFF0000U : pair;
-  };
-  for (int r = static_cast<int>(threadIdx.x) / kWarpSize; r < kTilePositions; r += kTileWarps) {
-    for (int chunk = static_cast<int>(threadIdx.x) % kWarpSize; chunk < rank / 8;
-         chunk += kWarpSize) {
-      auto* words = reinterpret_cast<uint4*>(SwizzledChunk(rows, row_bytes, r, chunk));
-      const uint4 before = *words;
-      *words = {clear(before.x), clear(before.y), clear(before.z), clear(before.w)};
-    }
-  }
-}
-
-// scores += rows · queriesᵀ: the warp's 16 positions x its columns.
+// scores += rows · queriesᵀ over chunks [begin, end): the warp's 16 positions x its columns.
 template <int kColumns>
-__device__ void MultiplyScores(std::byte* rows,
+__device__ void MultiplyChunks(std::byte* rows,
                                std::byte* queries,
                                int row_bytes,
+                               int begin,
+                               int end,
                                float (&scores)[Columns<kColumns>::kScoreTiles][4]) {
   const int lane = static_cast<int>(threadIdx.x) % kWarpSize;
   const int warp = static_cast<int>(threadIdx.x) / kWarpSize;
@@ -116,7 +68,7 @@ __device__ void MultiplyScores(std::byte* rows,
   const int bit1 = lane / 16;
   const int first_tile = warp / kScoreWarps * Columns<kColumns>::kScoreTiles;
 #pragma unroll 2
-  for (int chunk = 0; chunk < row_bytes / 16; chunk += 2) {
+  for (int chunk = begin; chunk < end; chunk += 2) {
     uint32_t fragment[4];
     LoadMatrices(fragment,
                  SwizzledChunk(
@@ -136,8 +88,36 @@ __device__ void MultiplyScores(std::byte* rows,
   }
 }
 
+// The same of whole rows. A group's part is multiplied by its scales [16][kTileGroups], where there
+// are any; the key has none.
+template <int kColumns, bool kHasScales>
+__device__ void MultiplyScores(std::byte* rows,
+                               std::byte* queries,
+                               int row_bytes,
+                               int rank,
+                               const float* scales,
+                               float (&scores)[Columns<kColumns>::kScoreTiles][4]) {
+  MultiplyChunks<kColumns>(
+      rows, queries, row_bytes, kHasScales ? rank / 8 : 0, row_bytes / 16, scores);
+  if constexpr (kHasScales) {
+    constexpr int kGroupChunks = kLatentGroup / 8;
+#pragma unroll 1
+    for (int group = 0; group < kTileGroups; ++group) {
+      const int begin = group * kGroupChunks;
+      float sums[Columns<kColumns>::kScoreTiles][4] = {};
+      MultiplyChunks<kColumns>(
+          rows, queries, row_bytes, begin, min(begin + kGroupChunks, rank / 8), sums);
+#pragma unroll
+      for (int i = 0; i < Columns<kColumns>::kScoreTiles * 4; ++i) {
+        const float scale = scales[i % 4 / 2 * 8 * kTileGroups + group];
+        scores[i / 4][i % 4] = fmaf(sums[i / 4][i % 4], scale, scores[i / 4][i % 4]);
+      }
+    }
+  }
+}
+
 // latents = latents * factors + rowsᵀ · weightsᵀ: the warp's dimensions x all columns.
-template <int kColumns>
+template <int kColumns, bool kHasScales>
 __device__ void MultiplyLatents(std::byte* rows,
                                 int row_bytes,
                                 const std::byte* weights,
@@ -161,16 +141,23 @@ __device__ void MultiplyLatents(std::byte* rows,
 #pragma unroll 1
   for (int k = 0; k < kTilePositions; k += 16) {
     uint32_t weight[kTiles][4];  // the high part's two registers, then the low part's
+    const auto load_weights = [&](int group) {
 #pragma unroll
-    for (int i = 0; i < kTiles; ++i) {
-      LoadMatrices(
-          weight[i],
-          weights + (bit1 * kColumns + i * 8 + lane % 8) * kWeightBytes + (k + bit0 * 8) * 2);
+      for (int i = 0; i < kTiles; ++i) {
+        const int column = (group * 2 + bit1) * kColumns + i * 8 + lane % 8;
+        LoadMatrices(weight[i], weights + column * kWeightBytes + (k + bit0 * 8) * 2);
+      }
+    };
+    if constexpr (!kHasScales) {
+      load_weights(0);
     }
 #pragma unroll
     for (int d = 0; d < kDimTiles; ++d) {
       const int dim_tile = warp + d * kTileWarps;
       if (dim_tile * 16 < rank) {
+        if constexpr (kHasScales) {
+          load_weights(d);
+        }
         uint32_t fragment[4];
         LoadMatricesTransposed(
             fragment, SwizzledChunk(rows, row_bytes, k + bit1 * 8 + lane % 8, dim_tile * 2 + bit0));
@@ -211,7 +198,7 @@ __device__ void StoreLatents(const Attention& attention,
 }
 
 // A block for each query tile (x) and part (y).
-template <int kColumns>
+template <int kColumns, bool kHasScales>
 __global__ void __launch_bounds__(kTileThreads, 1) AttendTile(Attention attention) {
   LetNextKernelBegin();
   WaitForEarlierKernels();
@@ -229,42 +216,39 @@ __global__ void __launch_bounds__(kTileThreads, 1) AttendTile(Attention attentio
   }
   const int first_position = attention.positions[tile.first_row / attention.num_heads];
   const auto rank = static_cast<int>(attention.cache.kv_lora_rank);
-  const SharedLayout layout = LayoutOf(static_cast<int>(attention.cache.row_width), kColumns);
+  const SharedLayout layout = LayoutFor<kColumns, kHasScales>(attention);
   std::byte* shared = DynamicShared();
   auto* exchange = reinterpret_cast<float*>(shared + layout.exchange);
   auto* factors = reinterpret_cast<float*>(shared + layout.factors);
   const int lane = static_cast<int>(threadIdx.x) % kWarpSize;
   const int row = static_cast<int>(threadIdx.x) / kWarpSize % kScoreWarps * 16 + lane / 4;
-  const auto buffer = [&](int64_t s) {
-    return shared + (s / kTilePositions % 2) * kTilePositions * layout.row_bytes;
-  };
+  const TileRows<kHasScales> tile_rows = {
+      .attention = attention, .table = tile.table, .end = end, .shared = shared, .layout = layout};
 
-  CopyTile(attention, tile.table, begin, end, buffer(begin));
-  CommitCopies();
+  tile_rows.Begin(begin);
   LoadQueries<kColumns>(attention, tile, shared + layout.queries);
   Softmax<kColumns> softmax;
   softmax.Begin(attention, tile);
   float latents[kDimTiles][Columns<kColumns>::kTiles][4] = {};
 #pragma unroll 1
   for (int64_t s = begin; s < end; s += kTilePositions) {
-    const int64_t next = s + kTilePositions;
-    if (next < end) {
-      CopyTile(attention, tile.table, next, end, buffer(next));
-    }
-    CommitCopies();
-    WaitForCopies<1>();
-    __syncthreads();
-    std::byte* rows = buffer(s);
+    std::byte* rows = tile_rows.Take(s);
     float scores[Columns<kColumns>::kScoreTiles][4] = {};
-    MultiplyScores<kColumns>(rows, shared + layout.queries, layout.row_bytes, scores);
+    MultiplyScores<kColumns, kHasScales>(rows,
+                                         shared + layout.queries,
+                                         layout.row_bytes,
+                                         rank,
+                                         tile_rows.Scales() + row * kTileGroups,
+                                         scores);
     softmax.Mask(scores, static_cast<int>(s) + row, attention.softmax_scale, exchange);
     __syncthreads();
-    softmax.Weigh(scores, row, exchange, shared + layout.weights, factors);
-    if (next - 1 > first_position) {
-      ClearNonFinite(rows, layout.row_bytes, rank);
+    softmax.template Weigh<kHasScales>(
+        scores, row, exchange, tile_rows.Scales(), shared + layout.weights, factors);
+    if (!kHasScales && s + kTilePositions - 1 > first_position) {
+      tile_rows.ClearNonFinite(s);
     }
     __syncthreads();
-    MultiplyLatents<kColumns>(
+    MultiplyLatents<kColumns, kHasScales>(
         rows, layout.row_bytes, shared + layout.weights, factors, rank, latents);
     __syncthreads();
   }
@@ -273,16 +257,18 @@ __global__ void __launch_bounds__(kTileThreads, 1) AttendTile(Attention attentio
 }
 
 // The widest tile fits in the shared memory that a block may have.
-static_assert(LayoutOf(kMaxRank + 64, 32).size_bytes <= 227 << 10);
+constexpr int kMaxStoredBytes = LatentKeyOffset(kMaxRank) + 64 * 2;
+static_assert(LayoutOf(kMaxRank + 64, 32, 0).size_bytes <= 227 << 10);
+static_assert(LayoutOf(kMaxRank + 64, 32, kMaxStoredBytes).size_bytes <= 227 << 10);
 
-template <int kColumns>
+template <int kColumns, bool kHasScales>
 void LaunchTiles(const Attention& attention) {
   const int64_t num_tiles =
       MaxQueryTiles(attention.num_tokens, attention.num_sequences, attention.num_heads, kColumns);
-  const SharedLayout layout = LayoutOf(static_cast<int>(attention.cache.row_width), kColumns);
+  const SharedLayout layout = LayoutFor<kColumns, kHasScales>(attention);
   Launch(
       "attend_tile",
-      AttendTile<kColumns>,
+      AttendTile<kColumns, kHasScales>,
       {.grid = dim3(static_cast<unsigned>(num_tiles), static_cast<unsigned>(attention.num_parts)),
        .threads = kTileThreads,
        .shared_bytes = static_cast<size_t>(layout.size_bytes)},
@@ -294,8 +280,8 @@ void LaunchTiles(const Attention& attention) {
 bool TakesTiles(const Attention& attention) {
   const LatentCache& cache = attention.cache;
   const int64_t rope_dim = cache.row_width - cache.kv_lora_rank;
-  return cache.dtype == DType::kBf16 && cache.kv_lora_rank % 64 == 0 && rope_dim % 64 == 0 &&
-         cache.kv_lora_rank <= kMaxRank && rope_dim <= 64 &&
+  return cache.dtype != DType::kF32 && cache.kv_lora_rank % 64 == 0 && rope_dim % 64 == 0 &&
+         cache.kv_lora_rank <= kMaxRank && rope_dim <= 64 && attention.row_bytes % 16 == 0 &&
          reinterpret_cast<uintptr_t>(cache.rows) % 16 == 0;
 }
 
@@ -303,7 +289,11 @@ bool TakesTiles(const Attention& attention) {
 void AttendTiles(const Attention& attention) {
   const bool has_wide_tiles =
       attention.num_tokens * attention.num_heads >= 32 * attention.num_sequences;
-  (has_wide_tiles ? LaunchTiles<32> : LaunchTiles<16>)(attention);
+  if (HasLatentScales(attention.cache.dtype)) {
+    (has_wide_tiles ? LaunchTiles<32, true> : LaunchTiles<16, true>)(attention);
+  } else {
+    (has_wide_tiles ? LaunchTiles<32, false> : LaunchTiles<16, false>)(attention);
+  }
 }
 
 }  // namespace hadal::cuda

@@ -31,4 +31,9 @@ __device__ __forceinline__ bf16 RoundToBf16(float value) {
   return {static_cast<uint16_t>(PackBf16(value, 0) & 0xFFFFU)};
 }
 
+/// The same; beyond 448 becomes 448.
+__device__ __forceinline__ fp8_e4m3 RoundToFp8(float value) {
+  return {static_cast<uint8_t>(PackFp8(value, 0) & 0xFFU)};
+}
+
 }  // namespace hadal::cuda

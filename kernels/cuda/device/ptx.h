@@ -91,6 +91,20 @@ __device__ __forceinline__ uint32_t PackBf16(float low, float high) {
   return packed;
 }
 
+/// Two floats rounded to e4m3, ties to even, ±448 for larger ones; `low` in the low byte.
+__device__ __forceinline__ uint16_t PackFp8(float low, float high) {
+  uint16_t packed;
+  asm("cvt.rn.satfinite.e4m3x2.f32 %0, %1, %2;" : "=h"(packed) : "f"(high), "f"(low));
+  return packed;
+}
+
+/// a * b + c of two bf16 numbers each, rounded once.
+__device__ __forceinline__ uint32_t MultiplyAddBf16(uint32_t a, uint32_t b, uint32_t c) {
+  uint32_t d;
+  asm("fma.rn.bf16x2 %0, %1, %2, %3;" : "=r"(d) : "r"(a), "r"(b), "r"(c));
+  return d;
+}
+
 /// Two e4m3 numbers, exactly, as f16: the low byte in the low half.
 __device__ __forceinline__ uint32_t WidenFp8(uint16_t pair) {
   uint32_t halves;

@@ -38,6 +38,9 @@ absl::StatusOr<DType> CacheDTypeOf(const ServerConfig& config, const ModelConfig
   if (config.model.cache_dtype == "int8") {
     return DType::kI8;
   }
+  if (config.model.cache_dtype == "fp8") {
+    return DType::kFp8E4m3;
+  }
   return config.model.cache_dtype == "f32" ? DType::kF32 : DType::kBf16;
 }
 

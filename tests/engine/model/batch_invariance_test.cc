@@ -63,7 +63,7 @@ class BatchInvarianceTest : public testing::TestWithParam<std::string> {
 };
 
 TEST_P(BatchInvarianceTest, StepsOfAnySizeOnAnyNumberOfThreads) {
-  for (const DType dtype : {DType::kF32, DType::kBf16}) {
+  for (const DType dtype : {DType::kF32, DType::kBf16, DType::kFp8E4m3}) {
     const std::vector<float> expected = Alone("auto", prompt_, 1, dtype);
     for (const int32_t num_threads : {1, 3}) {
       ModelRunner runner = Runner("auto", num_threads);
@@ -192,7 +192,7 @@ TEST_P(BatchInvarianceTest, AloneAndInABatch) {
                                          {prompt_.begin(), prompt_.begin() + 70},
                                          {prompt_.begin() + 50, prompt_.begin() + 53},
                                          {prompt_.begin() + 9, prompt_.end()}};
-  for (const DType dtype : {DType::kF32, DType::kBf16}) {
+  for (const DType dtype : {DType::kF32, DType::kBf16, DType::kFp8E4m3}) {
     std::vector<std::vector<float>> expected;
     for (const Tokens& tokens : sequences) {
       expected.push_back(Alone("auto", tokens, 1000, dtype));

@@ -133,6 +133,13 @@ TEST_P(GoldenTest, Int8CacheStaysWithinItsRounding) {
   EXPECT_LT(MedianRms(logits, expected_, golden_.Floats("router_margins"), 0.01F), 5.5 * 0.02);
 }
 
+// An fp8 cache rounds latents to 4 bits where bf16 has 8: 2^4 times its error.
+TEST_P(GoldenTest, Fp8CacheStaysWithinItsRounding) {
+  ModelRunner runner(golden_, "auto", MlaForm::kAuto);
+  const std::vector<float> logits = runner.Logits(prompt_, 1000, DType::kFp8E4m3);
+  EXPECT_LT(MedianRms(logits, expected_, golden_.Floats("router_margins"), 0.01F), 16 * 0.02);
+}
+
 TEST_P(GoldenTest, HiddenStatesAreNormed) {
   ModelRunner runner(golden_, "auto", MlaForm::kAuto);
   auto sequence = SequenceRunner::Create({.model = runner.model(),

@@ -40,7 +40,7 @@ TEST(KvCacheTest, BytesAreBlocksTimesBytesPerBlock) {
 // `inspect` plans by tokens, the server by blocks.
 TEST(KvCacheTest, ABlockIsSixtyFourTokensOfThePlan) {
   const Golden golden = Golden::Load("v3-fp8");
-  for (const DType dtype : {DType::kBf16, DType::kF32, DType::kI8}) {
+  for (const DType dtype : {DType::kBf16, DType::kF32, DType::kI8, DType::kFp8E4m3}) {
     EXPECT_EQ(CacheBytesPerBlock(golden.config(), MtpCache::kNone, dtype),
               kBlockSize * CacheBytesPerToken(golden.config(), dtype));
   }
@@ -67,7 +67,7 @@ std::vector<std::byte> BlockBytes(KvCache& cache, int64_t num_layers, int64_t bl
 TEST(KvCacheTest, CopyBlockCopiesEveryLayerAndNothingElse) {
   const Golden golden = Golden::Load("v3-bf16");
   const int64_t num_layers = golden.config().num_hidden_layers + 1;
-  for (const DType dtype : {DType::kBf16, DType::kF32, DType::kI8}) {
+  for (const DType dtype : {DType::kBf16, DType::kF32, DType::kI8, DType::kFp8E4m3}) {
     KvCache cache = MakeCache(golden.config(), MtpCache::kIncluded, dtype, 4);
     int64_t next = 0;
     for (int64_t i = 0; i < num_layers; ++i) {

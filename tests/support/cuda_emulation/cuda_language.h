@@ -157,6 +157,17 @@ inline int __ffs(uint32_t bits) {
 inline float __expf(float x) {
   return std::exp(x);
 }
+
+// Byte i is that of y:x, eight bytes, which digit i of the selector names.
+inline uint32_t __byte_perm(uint32_t x, uint32_t y, uint32_t selector) {
+  uint32_t result = 0;
+  for (uint32_t i = 0; i < 32; i += 8, selector >>= 4U) {
+    const uint64_t bytes = (uint64_t{y} << 32U | x) >> (selector % 8 * 8);
+    result |= static_cast<uint32_t>(bytes & 0xFFU) << i;
+  }
+  return result;
+}
+
 inline float __uint_as_float(uint32_t bits) {
   return std::bit_cast<float>(bits);
 }

@@ -4,6 +4,7 @@
 
 #include <array>
 #include <bit>
+#include <cmath>
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
@@ -125,6 +126,18 @@ inline void MultiplyBf16(float (&d)[4], const uint32_t (&a)[4], const uint32_t (
 
 inline uint32_t PackBf16(float low, float high) {
   return ToBf16(low).bits | static_cast<uint32_t>(ToBf16(high).bits) << 16U;
+}
+
+inline uint16_t PackFp8(float low, float high) {
+  return static_cast<uint16_t>(ToFp8E4m3(low).bits | ToFp8E4m3(high).bits << 8U);
+}
+
+// Rounded to double on the way, which holds a product of bf16 numbers and a sum of like size.
+inline uint32_t MultiplyAddBf16(uint32_t a, uint32_t b, uint32_t c) {
+  const auto half = [&](size_t i) {
+    return static_cast<float>(std::fma(double{Bf16Half(a, i)}, Bf16Half(b, i), Bf16Half(c, i)));
+  };
+  return PackBf16(half(0), half(1));
 }
 
 inline uint32_t WidenFp8(uint16_t pair) {
