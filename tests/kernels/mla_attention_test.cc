@@ -43,6 +43,7 @@ std::vector<Shape> TileShapes() {
       {1, 128, 64, 192, 64, 64, {{130, 33}, {0, 0}, {5, 5}}},
       {20, 64, 64, 512, 128, 64, {{66, 2}, {1, 1}, {3, 0}}},
       {3, 64, 64, 448, 64, 16, {{530, 1}, {70, 3}}},
+      {2, 128, 64, 512, 64, 64, {{70, 18}, {5, 1}}},
   };
 }
 
@@ -241,9 +242,10 @@ TEST_P(MlaAttentionParityTest, ExtremeScoresStayFinite) {
 std::vector<test::ParityCase> AttentionCases() {
   std::vector<test::ParityCase> cases = test::ParityCases();
   std::erase_if(cases, [](const test::ParityCase& parity_case) {
+    const self_test::WeightSpec& weights = parity_case.weights;
     return parity_case.back_end == test::kEmulatedCudaName &&
-           parity_case.weights.format != WeightFormat::kBf16 &&
-           parity_case.weights.format != WeightFormat::kInt8;
+           weights.format != WeightFormat::kBf16 && weights.format != WeightFormat::kInt8 &&
+           !(weights.format == WeightFormat::kFp8Block && weights.block_rows == 128);
   });
   return cases;
 }
