@@ -4,6 +4,7 @@
 #   hadal_program(NAME hadal LAYER 4 SRCS ... DEPS ...)
 #   hadal_test(NAME base_test LABEL unit SRCS ... DEPS ... [TIMEOUT s] [THREADED])
 #   hadal_fuzz(NAME safetensors_fuzz SRCS ... DEPS ...)
+#   hadal_compile_alone(SRC...)
 #
 # A library also gets `<name>_link_test`: it must link whole with its declared dependencies alone.
 
@@ -52,6 +53,22 @@ function(hadal_target_options target)
   if(HADAL_FUZZ)
     target_compile_options(${target} PUBLIC -fsanitize=fuzzer-no-link)
   endif()
+  if(HADAL_SANITIZE)
+    hadal_compile_together(${target})
+  endif()
+endfunction()
+
+# Compiles the target's sources eight at a time, for most of the time goes into headers. Sanitizer
+# builds do so with all sources, others with tests alone: they show that every source includes what
+# it uses.
+function(hadal_compile_together target)
+  set_target_properties(${target} PROPERTIES UNITY_BUILD ON UNITY_BUILD_BATCH_SIZE 8)
+endfunction()
+
+# Sources of this folder that are compiled alone everywhere: they have names for themselves that
+# other sources of their target have too.
+function(hadal_compile_alone)
+  set_source_files_properties(${ARGN} PROPERTIES SKIP_UNITY_BUILD_INCLUSION ON)
 endfunction()
 
 function(hadal_check_layers target layer)
@@ -104,6 +121,7 @@ function(hadal_test)
   target_link_libraries(${ARG_NAME} PRIVATE ${ARG_DEPS} GTest::gmock_main)
   target_compile_definitions(${ARG_NAME} PRIVATE HADAL_SOURCE_DIR="${PROJECT_SOURCE_DIR}")
   hadal_target_options(${ARG_NAME})
+  hadal_compile_together(${ARG_NAME})
   if(ARG_THREADED)
     add_custom_target(run_${ARG_NAME} COMMAND ${ARG_NAME} --gtest_brief=1 USES_TERMINAL)
     add_dependencies(run_threaded_tests run_${ARG_NAME})
