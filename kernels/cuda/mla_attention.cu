@@ -2,8 +2,6 @@
 
 #include "kernels/cuda/attention/attention.h"
 #include "kernels/cuda/attention/plan.h"
-#include "kernels/cuda/device/launch.h"
-#include "kernels/cuda/device/ptx.h"
 #include "kernels/cuda/device/scratch.h"
 #include "kernels/cuda/ops.h"
 #include "kernels/cuda/round_rows.h"
@@ -12,35 +10,7 @@
 namespace hadal::cuda {
 namespace {
 
-constexpr int kThreads = 128;
 constexpr int64_t kMaxScratchBytes = int64_t{256} << 20U;
-
-// A thread for each element of [num_tokens, num_heads, kv_lora_rank]: joins parts in their order.
-__global__ void __launch_bounds__(kThreads) JoinParts(Attention attention, float* latents) {
-  LetNextKernelBegin();
-  WaitForEarlierKernels();
-  const int64_t rank = attention.cache.kv_lora_rank;
-  const int64_t index = int64_t{blockIdx.x} * kThreads + threadIdx.x;
-  const int64_t row = index / rank;
-  if (row >= attention.num_tokens * attention.num_heads) {
-    return;
-  }
-  const int64_t num_parts = attention.positions[row / attention.num_heads] / kPartPositions + 1;
-  const float* highest = attention.highest + row * attention.num_parts;
-  const float* sums = attention.sums + row * attention.num_parts;
-  float top = -INFINITY;
-  for (int64_t part = 0; part < num_parts; ++part) {
-    top = fmaxf(top, highest[part]);
-  }
-  float sum = 0;
-  float latent = 0;
-  for (int64_t part = 0; part < num_parts; ++part) {
-    const float factor = expf(highest[part] - top);
-    sum += sums[part] * factor;
-    latent += attention.latents[(row * attention.num_parts + part) * rank + index % rank] * factor;
-  }
-  latents[index] = latent / sum;
-}
 
 // q_nope as products with kv_b_proj take it: [num_tokens * num_heads, nope_dim], or as given.
 TensorView<const float, 3> NopeQueries(const MlaAttentionArgs& args,
@@ -61,6 +31,28 @@ TensorView<const float, 3> NopeQueries(const MlaAttentionArgs& args,
         {rounded.data + head * nope_dim, {num_tokens, nope_dim}, {num_heads * nope_dim, 1}});
   }
   return rounded;
+}
+
+// out[t, h] = V_h of the joined parts of [t, h].
+void Project(const KvUp& up,
+             const Attention& attention,
+             Scratch& scratch,
+             const TensorView<float, 3>& out) {
+  const bool by_tiles = TakesHeadProducts(up);
+  if (by_tiles && JoinsInProduct(attention.num_tokens, attention.num_parts)) {
+    ProjectPartsByTiles(up, attention, out);
+    return;
+  }
+  const int64_t num_rows = attention.num_tokens * attention.num_heads;
+  const int64_t rank = up.kv_lora_rank;
+  const auto latents = MakeView(
+      scratch.Allocate<float>(num_rows * rank), attention.num_tokens, attention.num_heads, rank);
+  JoinParts(attention, latents.data);
+  if (up.weights.is_quantized()) {
+    const auto flat = MakeView(latents.data, num_rows, rank);
+    RoundThroughInt8(flat, flat);
+  }
+  (by_tiles ? ProjectByTiles : ProjectSimply)(up, latents, out);
 }
 
 // `args` with tokens from first_token on, of all that query_starts counts.
@@ -98,19 +90,10 @@ void AttendTokens(const MlaAttentionArgs& args,
                                .highest = scratch.Allocate<float>(num_rows * num_parts),
                                .sums = scratch.Allocate<float>(num_rows * num_parts),
                                .latents = scratch.Allocate<float>(num_rows * num_parts * rank)};
-  const bool by_tiles = TakesHeadProducts(up);
   const auto q_nope = NopeQueries(args, up.nope_dim, scratch);
-  (by_tiles ? AbsorbByTiles : AbsorbSimply)(up, q_nope, absorbed);
+  (TakesHeadProducts(up) ? AbsorbByTiles : AbsorbSimply)(up, q_nope, absorbed);
   (TakesTiles(attention) ? AttendTiles : AttendSimply)(attention);
-  const auto latents =
-      MakeView(scratch.Allocate<float>(num_rows * rank), num_tokens, num_heads, rank);
-  const dim3 blocks(static_cast<unsigned>((num_rows * rank + kThreads - 1) / kThreads));
-  Launch("join_parts", JoinParts, {.grid = blocks, .threads = kThreads}, attention, latents.data);
-  if (args.kv_b_proj.is_quantized()) {
-    const auto flat = MakeView(latents.data, num_rows, rank);
-    RoundThroughInt8(flat, flat);
-  }
-  (by_tiles ? ProjectByTiles : ProjectSimply)(up, latents, args.out);
+  Project(up, attention, scratch, args.out);
 }
 
 }  // namespace

@@ -46,6 +46,10 @@ void AttendSimply(const Attention& attention);
 bool TakesTiles(const Attention& attention);
 void AttendTiles(const Attention& attention);
 
+/// latents[t, h] = the parts of [t, h], joined in their order; [num_tokens, num_heads,
+/// kv_lora_rank].
+void JoinParts(const Attention& attention, float* latents);
+
 /// absorbed[t, h] = U_hᵀ q_nope[t, h].
 void AbsorbSimply(const KvUp& up,
                   const TensorView<const float, 3>& q_nope,
@@ -62,5 +66,10 @@ void AbsorbByTiles(const KvUp& up,
 void ProjectByTiles(const KvUp& up,
                     const TensorView<const float, 3>& latents,
                     const TensorView<float, 3>& out);
+/// The same of parts, of which there are at most kMostJoinedParts, with the bits of JoinParts and
+/// ProjectByTiles.
+void ProjectPartsByTiles(const KvUp& up,
+                         const Attention& attention,
+                         const TensorView<float, 3>& out);
 
 }  // namespace hadal::cuda

@@ -1,4 +1,5 @@
 #include "kernels/cuda/attention/attention.h"
+#include "kernels/cuda/attention/head_input.h"
 #include "kernels/cuda/attention/head_tile.h"
 #include "kernels/cuda/attention/swizzle.h"
 #include "kernels/cuda/device/launch.h"
@@ -13,9 +14,8 @@
 namespace hadal::cuda {
 namespace {
 
-constexpr int kTokens = 16;  // of a block
 constexpr int64_t kMaxInner = 512;
-using Sums = float[kTokens / 8][4];
+using Sums = float[kHeadTokens / 8][4];
 
 // Of an fp8 weight, and where a head's rows lie in it.
 struct HeadScales {
@@ -33,13 +33,10 @@ struct HeadProduct {
   int64_t a_stride;       // of its rows in memory: of A, or of Aᵀ
   int64_t inner;          // columns of A
   HeadScales scales;
-  const float* x;  // [num_tokens, num_heads, inner]
-  int64_t x_token_stride;
-  int64_t x_head_stride;
+  HeadInput input;
   float* y;  // [num_tokens, num_heads, rows of A]
   int64_t y_token_stride;
   int64_t y_head_stride;
-  int64_t num_tokens;
 };
 
 // The cuts of a block's inner columns, each with one scale for a row of A. Blocks of scales begin
@@ -71,30 +68,6 @@ struct ScaleCuts {
   }
 };
 
-// x of the block's tokens in two parts [2 * kTokens, inner], zeros behind the last token.
-template <typename Tile>
-__device__ void SplitTokens(const HeadProduct& product, std::byte* shared_x) {
-  const auto inner = static_cast<int>(product.inner);
-  const int64_t first = int64_t{blockIdx.z} * kTokens;
-  for (int i = static_cast<int>(threadIdx.x) * 2; i < kTokens * inner; i += kHeadThreads * 2) {
-    const int token = i / inner;
-    const int slot = i % inner;
-    float2 pair = make_float2(0, 0);
-    if (first + token < product.num_tokens) {
-      const float* x = product.x + (first + token) * product.x_token_stride +
-                       blockIdx.y * product.x_head_stride + Tile::InnerOf(slot);
-      pair = make_float2(x[0], x[Tile::kPairDistance]);
-    }
-    const SplitPair split = Split(pair.x, pair.y);
-    const auto place = [&](int row) {
-      std::byte* chunk = SwizzledChunk(shared_x, inner * 2, row, slot / 8);
-      return reinterpret_cast<uint32_t*>(chunk + slot % 8 * 2);
-    };
-    *place(token) = split.high;
-    *place(kTokens + token) = split.low;
-  }
-}
-
 // Adds the products of a warp's 16 rows with all tokens over columns [begin, end); returns what
 // HeadTile::Load does, of all of them.
 template <typename Tile>
@@ -108,8 +81,8 @@ MultiplyColumns(const Tile& tile, std::byte* shared_x, int inner, int begin, int
 #pragma unroll
     for (int half = 0; half < 2; ++half) {
 #pragma unroll
-      for (int n = 0; n < kTokens / 8; ++n) {
-        const int row = lane / 16 * kTokens + n * 8 + lane % 8;
+      for (int n = 0; n < kHeadTokens / 8; ++n) {
+        const int row = lane / 16 * kHeadTokens + n * 8 + lane % 8;
         uint32_t x[4];  // the high part's two registers, then the low part's
         LoadMatrices(x, SwizzledChunk(shared_x, inner * 2, row, k / 8 + half * 2 + lane / 8 % 2));
         const uint32_t high[2] = {x[0], x[1]};
@@ -135,21 +108,29 @@ __device__ __forceinline__ void MultiplyScaled(const Tile& tile,
     Sums sums = {};
     nan_bits |= MultiplyColumns(tile, shared_x, cuts.inner, cuts.Begin(cut), cuts.End(cut), sums);
 #pragma unroll
-    for (int i = 0; i < kTokens / 8 * 4; ++i) {
+    for (int i = 0; i < kHeadTokens / 8 * 4; ++i) {
       const float scale = shared_scales[cut * kHeadRows + Tile::RowOf(i % 4 / 2)];
       totals[i / 4][i % 4] = fmaf(scale, sums[i / 4][i % 4], totals[i / 4][i % 4]);
     }
   }
   if (__ballot_sync(kAllLanes, nan_bits != 0) != 0) {
 #pragma unroll
-    for (int i = 0; i < kTokens / 8 * 4; ++i) {
+    for (int i = 0; i < kHeadTokens / 8 * 4; ++i) {
       totals[i / 4][i % 4] = NAN;
     }
   }
 }
 
-// A block for 64 rows of A (x), a head (y) and 16 tokens (z). With kTransposed, memory holds Aᵀ.
-// Shared: A's rows; x in two parts; scales.
+// The block's shared memory behind A's rows: inputs, what joins them, scales.
+constexpr int InputBytes(int inner) {
+  return 2 * kHeadTokens * inner * static_cast<int>(sizeof(bf16));
+}
+constexpr int FactorBytes(int64_t num_parts) {
+  return num_parts > 0 ? static_cast<int>(sizeof(PartFactors)) : 0;
+}
+
+// A block for 64 rows of A (x), a head (y) and 16 tokens (z). With kTransposed, memory holds Aᵀ,
+// and inputs are not in parts.
 template <typename Weight, bool kTransposed>
 __global__ void __launch_bounds__(kHeadThreads) MultiplyHead(HeadProduct product) {
   using Tile = HeadTile<Weight, kTransposed>;
@@ -157,7 +138,8 @@ __global__ void __launch_bounds__(kHeadThreads) MultiplyHead(HeadProduct product
   const auto inner = static_cast<int>(product.inner);
   const Tile tile = {DynamicShared()};
   std::byte* shared_x = tile.shared + Tile::Bytes(inner);
-  auto* shared_scales = reinterpret_cast<float*>(shared_x + 2 * kTokens * inner * 2);
+  std::byte* behind_x = shared_x + InputBytes(inner);
+  auto* shared_scales = reinterpret_cast<float*>(behind_x + FactorBytes(product.input.num_parts));
   const ScaleCuts<kTransposed> cuts = {product.scales, inner};
 
   // 1. Weights, then x.
@@ -171,7 +153,13 @@ __global__ void __launch_bounds__(kHeadThreads) MultiplyHead(HeadProduct product
     cuts.Load(shared_scales);
   }
   WaitForEarlierKernels();
-  SplitTokens<Tile>(product, shared_x);
+  PartFactors* factors = nullptr;
+  if (!kTransposed && product.input.num_parts > 0) {
+    factors = reinterpret_cast<PartFactors*>(behind_x);
+    FindPartFactors<kHeadThreads>(product.input, *factors);
+    __syncthreads();
+  }
+  SplitTokens<Tile, kHeadThreads>(product.input, inner, factors, shared_x);
   WaitForCopies<0>();
   __syncthreads();
 
@@ -186,10 +174,10 @@ __global__ void __launch_bounds__(kHeadThreads) MultiplyHead(HeadProduct product
   // 3. Out.
   const auto lane = static_cast<int>(threadIdx.x) % kWarpSize;
 #pragma unroll
-  for (int i = 0; i < kTokens / 8 * 4; ++i) {
-    const int64_t token = int64_t{blockIdx.z} * kTokens + i / 4 * 8 + lane % 4 * 2 + i % 2;
+  for (int i = 0; i < kHeadTokens / 8 * 4; ++i) {
+    const int64_t token = int64_t{blockIdx.z} * kHeadTokens + i / 4 * 8 + lane % 4 * 2 + i % 2;
     const int64_t row = first_row + Tile::RowOf(i % 4 / 2);
-    if (token < product.num_tokens) {
+    if (token < product.input.num_tokens) {
       product.y[token * product.y_token_stride + blockIdx.y * product.y_head_stride + row] =
           sums[i / 4][i % 4];
     }
@@ -199,27 +187,24 @@ __global__ void __launch_bounds__(kHeadThreads) MultiplyHead(HeadProduct product
 template <typename Weight, bool kTransposed>
 void LaunchProduct(const char* name,
                    const KvUp& up,
-                   int64_t first_row,
-                   const TensorView<const float, 3>& x,
+                   const HeadInput& input,
                    const TensorView<float, 3>& y) {
   using Tile = HeadTile<Weight, kTransposed>;
   const WeightMatrix& whole = up.weights.whole;
   const int64_t head_rows = up.nope_dim + up.v_head_dim;
+  const int64_t first_row = kTransposed ? 0 : up.nope_dim;
+  const auto inner = static_cast<int>(kTransposed ? up.nope_dim : up.kv_lora_rank);
   HeadProduct product = {
       .a = static_cast<const Weight*>(whole.payload) + first_row * up.kv_lora_rank,
       .head_distance = head_rows * up.kv_lora_rank,
       .a_stride = up.kv_lora_rank,
-      .inner = x.extent(2),
+      .inner = inner,
       .scales = {},
-      .x = x.data,
-      .x_token_stride = x.strides[0],
-      .x_head_stride = x.strides[1],
+      .input = input,
       .y = y.data,
       .y_token_stride = y.strides[0],
-      .y_head_stride = y.strides[1],
-      .num_tokens = x.extent(0)};
-  const auto inner = static_cast<int>(product.inner);
-  int shared_bytes = Tile::Bytes(inner) + 2 * kTokens * inner * static_cast<int>(sizeof(bf16));
+      .y_head_stride = y.strides[1]};
+  int shared_bytes = Tile::Bytes(inner) + InputBytes(inner) + FactorBytes(input.num_parts);
   if constexpr (Tile::kIsFp8) {
     product.scales = {
         .scales = whole.scales,
@@ -233,12 +218,37 @@ void LaunchProduct(const char* name,
     shared_bytes += most_cuts * kHeadRows * static_cast<int>(sizeof(float));
   }
   const dim3 grid(static_cast<unsigned>(y.extent(2) / kHeadRows),
-                  static_cast<unsigned>(x.extent(1)),
-                  static_cast<unsigned>((x.extent(0) + kTokens - 1) / kTokens));
+                  static_cast<unsigned>(y.extent(1)),
+                  static_cast<unsigned>((y.extent(0) + kHeadTokens - 1) / kHeadTokens));
   Launch(name,
          MultiplyHead<Weight, kTransposed>,
          {.grid = grid, .threads = kHeadThreads, .shared_bytes = static_cast<size_t>(shared_bytes)},
          product);
+}
+
+HeadInput InputOf(const TensorView<const float, 3>& x) {
+  return {.x = x.data,
+          .token_stride = x.strides[0],
+          .head_stride = x.strides[1],
+          .num_tokens = x.extent(0)};
+}
+
+HeadInput PartsOf(const Attention& attention) {
+  const int64_t row_size = attention.num_parts * attention.cache.kv_lora_rank;
+  return {.x = attention.latents,
+          .token_stride = attention.num_heads * row_size,
+          .head_stride = row_size,
+          .num_tokens = attention.num_tokens,
+          .num_parts = attention.num_parts,
+          .highest = attention.highest,
+          .sums = attention.sums,
+          .positions = attention.positions};
+}
+
+void Project(const KvUp& up, const HeadInput& input, const TensorView<float, 3>& out) {
+  const bool is_bf16 = up.weights.whole.format == WeightFormat::kBf16;
+  const auto launch = is_bf16 ? LaunchProduct<bf16, false> : LaunchProduct<fp8_e4m3, false>;
+  launch("project_by_tiles", up, input, out);
 }
 
 // Cuts of scales along the inner columns lie between the steps of the loop: heads begin at
@@ -264,15 +274,19 @@ void AbsorbByTiles(const KvUp& up,
                    const TensorView<float, 3>& absorbed) {
   const bool is_bf16 = up.weights.whole.format == WeightFormat::kBf16;
   const auto launch = is_bf16 ? LaunchProduct<bf16, true> : LaunchProduct<fp8_e4m3, true>;
-  launch("absorb_by_tiles", up, 0, q_nope, absorbed);
+  launch("absorb_by_tiles", up, InputOf(q_nope), absorbed);
 }
 
 void ProjectByTiles(const KvUp& up,
                     const TensorView<const float, 3>& latents,
                     const TensorView<float, 3>& out) {
-  const bool is_bf16 = up.weights.whole.format == WeightFormat::kBf16;
-  const auto launch = is_bf16 ? LaunchProduct<bf16, false> : LaunchProduct<fp8_e4m3, false>;
-  launch("project_by_tiles", up, up.nope_dim, latents, out);
+  Project(up, InputOf(latents), out);
+}
+
+void ProjectPartsByTiles(const KvUp& up,
+                         const Attention& attention,
+                         const TensorView<float, 3>& out) {
+  Project(up, PartsOf(attention), out);
 }
 
 }  // namespace hadal::cuda

@@ -15,6 +15,17 @@ constexpr int64_t NumParts(int64_t max_positions) {
   return std::max<int64_t>(1, (max_positions + kPartPositions - 1) / kPartPositions);
 }
 
+/// The most parts that products join themselves.
+inline constexpr int64_t kMostJoinedParts = 32;
+
+/// Whether products with V_h join the parts that they take, which saves a launch. With the
+/// published widths two blocks then read all parts of a row; a launch reads them once, writes a row
+/// and has it read by two. Results do not depend on it.
+constexpr bool JoinsInProduct(int64_t num_tokens, int64_t num_parts) {
+  constexpr int64_t kWorthALaunch = 32;  // 8 MB more to read with 128 heads, mostly from L2
+  return num_parts <= kMostJoinedParts && num_tokens * (num_parts - 3) <= kWorthALaunch;
+}
+
 /// Query rows (token x head) of each sequence are cut into tiles of `columns`. Sequence `i`, whose
 /// first token is `query_start`, has its tiles from this index on, and none of them reaches the
 /// first one of sequence i + 1: ceil(a) <= floor(x + a) - floor(x) + 1. So a block finds its tile

@@ -37,5 +37,14 @@ TEST(AttentionPlanTest, ScratchIsBoundedUnlessATokenAloneNeedsMore) {
   EXPECT_EQ(TokensAtOnce(128, 1000, 512, 1 << 20), 1);
 }
 
+TEST(AttentionPlanTest, ProductsJoinFewParts) {
+  EXPECT_TRUE(JoinsInProduct(1, 1));
+  EXPECT_TRUE(JoinsInProduct(1, kMostJoinedParts));
+  EXPECT_FALSE(JoinsInProduct(1, kMostJoinedParts + 1));
+  EXPECT_TRUE(JoinsInProduct(8, 7));
+  EXPECT_FALSE(JoinsInProduct(9, 7));
+  EXPECT_TRUE(JoinsInProduct(100000, 3)) << "not more to read";
+}
+
 }  // namespace
 }  // namespace hadal::cuda

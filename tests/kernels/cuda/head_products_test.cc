@@ -1,6 +1,7 @@
 // Products of kernels/cuda/attention/head_products.cu on the emulated GPU, called by themselves:
 // blocks of fp8 scales that lie across heads in every way, which published weights do not have.
 
+#include <algorithm>
 #include <cmath>
 #include <cstring>
 #include <vector>
@@ -8,6 +9,7 @@
 #include <gtest/gtest.h>
 
 #include "kernels/cuda/attention/attention.h"
+#include "kernels/cuda/attention/plan.h"
 #include "kernels/self_test/random_tensors.h"
 #include "tests/support/compare.h"
 #include "tests/support/emulated_table.h"
@@ -21,6 +23,8 @@ using self_test::WeightSpec;
 
 constexpr WeightSpec kPublishedFp8 = {
     .format = WeightFormat::kFp8Block, .block_rows = 128, .block_cols = 128};
+
+constexpr int64_t kTokens = 19;
 
 // kv_b_proj of random numbers, with an input and an output for either product.
 class HeadProblem {
@@ -97,8 +101,6 @@ class HeadProblem {
   }
 
  private:
-  static constexpr int64_t kTokens = 19;
-
   [[nodiscard]] int64_t HeadRows() const { return up_.nope_dim + up_.v_head_dim; }
 
   template <typename Call>
@@ -231,6 +233,71 @@ TEST_F(HeadProductsTest, ANanWeightShows) {
     EXPECT_TRUE(test::HasSameBits(problem.Project(), projected));
     problem.SetWeightBits(64 + 62, 3, bits);  // of head 0's values
     expect_nan_at(problem.Project(), projected, 62);
+  }
+}
+
+// Parts of contexts of all lengths up to `num_parts`; behind a context lies NaN.
+struct Parts {
+  Parts(const cuda::KvUp& up, int64_t num_heads, int64_t num_parts)
+      : positions(kTokens),
+        highest(static_cast<size_t>(kTokens * num_heads * num_parts), NAN),
+        sums(highest),
+        latents(highest.size() * static_cast<size_t>(up.kv_lora_rank), NAN) {
+    self_test::Random random(static_cast<uint32_t>(num_parts));
+    for (int64_t t = 0; t < kTokens; ++t) {
+      const int64_t count = t == 0 ? num_parts : 1 + random.Below(num_parts);
+      positions[static_cast<size_t>(t)] = static_cast<int32_t>(count * cuda::kPartPositions - 1 -
+                                                               random.Below(cuda::kPartPositions));
+      for (int64_t head = 0; head < num_heads; ++head) {
+        const auto first = static_cast<size_t>((t * num_heads + head) * num_parts);
+        const auto rank = static_cast<size_t>(up.kv_lora_rank);
+        for (size_t part = first; part < first + static_cast<size_t>(count); ++part) {
+          highest[part] = 4 * random.Normal();
+          sums[part] = random.Uniform(1, 500);
+          for (size_t i = part * rank; i < (part + 1) * rank; ++i) {
+            latents[i] = random.Normal();
+          }
+        }
+      }
+    }
+    attention.cache.kv_lora_rank = up.kv_lora_rank;
+    attention.positions = positions.data();
+    attention.num_tokens = kTokens;
+    attention.num_heads = num_heads;
+    attention.num_parts = num_parts;
+    attention.highest = highest.data();
+    attention.sums = sums.data();
+    attention.latents = latents.data();
+  }
+
+  std::vector<int32_t> positions;
+  std::vector<float> highest;
+  std::vector<float> sums;
+  std::vector<float> latents;
+  cuda::Attention attention = {};
+};
+
+TEST_F(HeadProductsTest, JoinsPartsWithTheBitsOfALaunch) {
+  constexpr int64_t kHeads = 2;
+  for (const WeightSpec& spec : {WeightSpec{.format = WeightFormat::kBf16}, kPublishedFp8}) {
+    const HeadProblem problem(spec, kHeads, 64, 192, 128);
+    const cuda::KvUp& up = problem.up();
+    for (const int64_t num_parts : {int64_t{1}, int64_t{2}, int64_t{7}, cuda::kMostJoinedParts}) {
+      Parts parts(up, kHeads, num_parts);
+      GuardedTensor<float, 3> joined(kTokens, kHeads, up.kv_lora_rank);
+      std::vector<float> latents(static_cast<size_t>(joined.view().num_elements()));
+      cuda::JoinParts(parts.attention, latents.data());
+      joined.Fill([next = latents.begin()]() mutable { return *next++; });
+      GuardedTensor<float, 3> out(kTokens, kHeads, up.v_head_dim);
+      cuda::ProjectByTiles(up, joined.input(), out.view());
+      const std::vector<float> expected = out.Elements();
+      EXPECT_TRUE(std::all_of(
+          expected.begin(), expected.end(), [](float value) { return std::isfinite(value); }));
+      out.Poison();
+      cuda::ProjectPartsByTiles(up, parts.attention, out.view());
+      EXPECT_TRUE(test::HasSameBits(out.Elements(), expected));
+      EXPECT_TRUE(out.GuardsIntact());
+    }
   }
 }
 
