@@ -317,8 +317,7 @@ void Bench::Attention(const Shape& shape, int64_t num_sequences, int64_t context
     positions.push_back(static_cast<int32_t>(context - span + t % span));
   }
   const int64_t head_dim = kHeadDim + kRopeDim;
-  const WeightMatrix up =
-      memory.Matrix(WeightFormat::kBf16, shape.num_heads * 2 * kHeadDim, kLatentRank);
+  const WeightMatrix up = memory.Matrix(shape.format, shape.num_heads * 2 * kHeadDim, kLatentRank);
   const MlaAttentionArgs args = {
       .q = MakeView(
           static_cast<const float*>(memory.Floats(num_tokens * shape.num_heads * head_dim, 1)),
