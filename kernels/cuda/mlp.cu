@@ -29,11 +29,11 @@ void Mlp(const MlpArgs& args, ExecutionContext& context) {
   Scratch scratch(context);
   const int64_t num_tokens = args.x.extent(0);
   if (TakesTensorCores(args.weights)) {
-    const SplitRows hidden = MultiplyGated(Split(args.x, scratch),
-                                           nullptr,
+    const ExpertTiles tiles = OneExpert(num_tokens);
+    const InputRows hidden = MultiplyGated(MakeInputRows(args.x, tiles.tile_tokens, scratch),
                                            {.first = args.weights.gate_proj},
                                            {.first = args.weights.up_proj},
-                                           OneExpert(num_tokens),
+                                           tiles,
                                            scratch);
     Multiply(hidden, args.weights.down_proj, Output::kAdd, args.y, scratch);
     return;

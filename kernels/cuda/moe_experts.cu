@@ -103,14 +103,10 @@ TensorView<const float, 2> InputOf(const WeightMatrix& weight,
 
 // Pairs of token and expert sorted by expert, so that each expert's weights are read once.
 void MultiplySorted(const MoeExpertsArgs& args, const Experts& experts, Scratch& scratch) {
-  const ExpertPlan plan = PlanExperts(args.expert_ids, args.experts.extent(0), scratch);
-  const SplitRows hidden = MultiplyGated(
-      Split(args.x, scratch), plan.tokens, experts.gate, experts.up, plan.tiles, scratch);
-  const int64_t hidden_size = args.x.extent(1);
-  const auto rows = MakeView(
-      scratch.Allocate<float>(hidden.num_rows * hidden_size), hidden.num_rows, hidden_size);
-  MultiplyExperts(hidden, experts.down, plan.tiles, rows);
-  CombineExperts(rows, plan.positions, args.weights, args.y);
+  const ExpertTiles tiles = PlanExperts(args.expert_ids, args.experts.extent(0), scratch);
+  const InputRows x = MakeInputRows(args.x, tiles.tile_tokens, scratch);
+  const InputRows hidden = MultiplyGated(x, experts.gate, experts.up, tiles, scratch);
+  MultiplyAndCombine(hidden, experts.down, tiles, {.weights = args.weights, .y = args.y}, scratch);
 }
 
 }  // namespace

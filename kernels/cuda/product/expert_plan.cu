@@ -3,15 +3,17 @@
 #include "kernels/cuda/device/scratch.h"
 #include "kernels/cuda/product/expert_plan.h"
 #include "kernels/cuda/product/plan.h"
+#include "kernels/cuda/product/stage.h"
 
 namespace hadal::cuda {
 namespace {
 
 constexpr int kThreads = 512;
+// One for each thread of a product's block.
+constexpr int64_t kMostUnsortedPairs = kProductThreads;
 
 struct Lists {
-  int32_t* tokens;
-  int32_t* positions;
+  int32_t* pairs;
   int32_t* experts;
   int32_t* begins;
   int32_t* ends;
@@ -70,54 +72,33 @@ __global__ void __launch_bounds__(kThreads) SortPairs(const int32_t* ids,
   __syncthreads();
   for (int32_t pair = thread; pair < num_pairs; pair += kThreads) {
     const int32_t place = atomicAdd(&places[expert_of(pair)], 1);
-    lists.tokens[place] = pair / top_k;
-    lists.positions[pair] = place;
+    lists.pairs[place] = pair;
   }
-}
-
-constexpr int kCombineThreads = 256;
-
-__global__ void __launch_bounds__(kCombineThreads) CombineRows(const float* rows,
-                                                               int64_t rows_stride,
-                                                               const int32_t* positions,
-                                                               const float* weights,
-                                                               int64_t weights_stride,
-                                                               int64_t top_k,
-                                                               float* y,
-                                                               int64_t y_stride,
-                                                               int64_t hidden_size) {
-  LetNextKernelBegin();
-  WaitForEarlierKernels();
-  const int64_t token = blockIdx.x;
-  const int64_t i = int64_t{blockIdx.y} * kCombineThreads + threadIdx.x;
-  if (i >= hidden_size) {
-    return;
-  }
-  float sum = y[token * y_stride + i];
-  for (int64_t k = 0; k < top_k; ++k) {
-    sum +=
-        weights[token * weights_stride + k] * rows[positions[token * top_k + k] * rows_stride + i];
-  }
-  y[token * y_stride + i] = sum;
 }
 
 }  // namespace
 
-ExpertPlan PlanExperts(const TensorView<const int32_t, 2>& expert_ids,
-                       int64_t num_experts,
-                       Scratch& scratch) {
+ExpertTiles PlanExperts(const TensorView<const int32_t, 2>& expert_ids,
+                        int64_t num_experts,
+                        Scratch& scratch) {
   const int64_t num_tokens = expert_ids.extent(0);
   const int64_t top_k = expert_ids.extent(1);
   const int64_t num_pairs = num_tokens * top_k;
   // As if all experts were chosen equally often.
   const int64_t tile_tokens =
       TileTokens((num_pairs + num_experts - 1) / num_experts, kMostExpertTokens);
-  const int64_t max_tiles =
-      num_pairs < num_experts ? num_pairs : num_pairs / tile_tokens + num_experts;
-  const Lists lists = {.tokens = scratch.Allocate<int32_t>(num_pairs),
-                       .positions = scratch.Allocate<int32_t>(num_pairs),
-                       .experts = scratch.Allocate<int32_t>(max_tiles),
-                       .begins = scratch.Allocate<int32_t>(max_tiles),
+  ExpertTiles tiles = {
+      .num_rows = num_pairs, .tile_tokens = tile_tokens, .top_k = static_cast<int32_t>(top_k)};
+  if (num_pairs <= kMostUnsortedPairs) {
+    tiles.ids = expert_ids.data;
+    tiles.ids_stride = expert_ids.strides[0];
+    tiles.max_tiles = num_pairs;
+    return tiles;
+  }
+  tiles.max_tiles = num_pairs < num_experts ? num_pairs : num_pairs / tile_tokens + num_experts;
+  const Lists lists = {.pairs = scratch.Allocate<int32_t>(num_pairs),
+                       .experts = scratch.Allocate<int32_t>(tiles.max_tiles),
+                       .begins = scratch.Allocate<int32_t>(tiles.max_tiles),
                        .ends = scratch.Allocate<int32_t>(num_experts),
                        .num_tiles = scratch.Allocate<int32_t>(1)};
   Launch("sort_pairs",
@@ -132,36 +113,12 @@ ExpertPlan PlanExperts(const TensorView<const int32_t, 2>& expert_ids,
          static_cast<int32_t>(num_experts),
          static_cast<int32_t>(tile_tokens),
          lists);
-  return {.tokens = lists.tokens,
-          .positions = lists.positions,
-          .tiles = {.experts = lists.experts,
-                    .begins = lists.begins,
-                    .ends = lists.ends,
-                    .num_tiles = lists.num_tiles,
-                    .max_tiles = max_tiles,
-                    .num_rows = num_pairs,
-                    .tile_tokens = tile_tokens}};
-}
-
-void CombineExperts(const TensorView<const float, 2>& rows,
-                    const int32_t* positions,
-                    const TensorView<const float, 2>& weights,
-                    const TensorView<float, 2>& y) {
-  Launch(
-      "combine_experts",
-      CombineRows,
-      {.grid = dim3(static_cast<unsigned>(y.extent(0)),
-                    static_cast<unsigned>((y.extent(1) + kCombineThreads - 1) / kCombineThreads)),
-       .threads = kCombineThreads},
-      rows.data,
-      rows.strides[0],
-      positions,
-      weights.data,
-      weights.strides[0],
-      weights.extent(1),
-      y.data,
-      y.strides[0],
-      y.extent(1));
+  tiles.pairs = lists.pairs;
+  tiles.experts = lists.experts;
+  tiles.begins = lists.begins;
+  tiles.ends = lists.ends;
+  tiles.num_tiles = lists.num_tiles;
+  return tiles;
 }
 
 }  // namespace hadal::cuda
