@@ -23,6 +23,10 @@ __global__ void __launch_bounds__(kThreads)
   }
 }
 
+AllExperts One(const WeightMatrix& matrix) {
+  return {.routed = {.first = matrix, .row_cols = matrix.cols}};
+}
+
 }  // namespace
 
 void Mlp(const MlpArgs& args, ExecutionContext& context) {
@@ -31,8 +35,8 @@ void Mlp(const MlpArgs& args, ExecutionContext& context) {
   if (TakesTensorCores(args.weights)) {
     const ExpertTiles tiles = OneExpert(num_tokens);
     const InputRows hidden = MultiplyGated(MakeInputRows(args.x, tiles.tile_tokens, scratch),
-                                           {.first = args.weights.gate_proj},
-                                           {.first = args.weights.up_proj},
+                                           One(args.weights.gate_proj),
+                                           One(args.weights.up_proj),
                                            tiles,
                                            scratch);
     Multiply(hidden, args.weights.down_proj, Output::kAdd, args.y, scratch);

@@ -2,8 +2,8 @@
 #include "kernels/cuda/device/ptx.h"
 #include "kernels/cuda/device/scratch.h"
 #include "kernels/cuda/product/expert_plan.h"
+#include "kernels/cuda/product/expert_tile.h"
 #include "kernels/cuda/product/plan.h"
-#include "kernels/cuda/product/stage.h"
 
 namespace hadal::cuda {
 namespace {
@@ -13,7 +13,7 @@ constexpr int kThreads = 512;
 constexpr int64_t kMostUnsortedPairs = kProductThreads;
 
 struct Lists {
-  int32_t* pairs;
+  int32_t* sorted;
   int32_t* experts;
   int32_t* begins;
   int32_t* ends;
@@ -23,28 +23,19 @@ struct Lists {
 // One block. Counts pairs of each expert, gives experts their places and tiles, then pairs theirs:
 // in which order within an expert is left to chance, since no pair's numbers depend on it.
 // Shared: for each expert the next free place, then its first tile.
-__global__ void __launch_bounds__(kThreads) SortPairs(const int32_t* ids,
-                                                      int64_t ids_stride,
-                                                      int32_t num_tokens,
-                                                      int32_t top_k,
-                                                      int32_t num_experts,
-                                                      int32_t tile_tokens,
-                                                      Lists lists) {
+__global__ void __launch_bounds__(kThreads) SortPairs(
+    ExpertPairs pairs, int32_t num_pairs, int32_t num_experts, int32_t tile_tokens, Lists lists) {
   LetNextKernelBegin();
   WaitForEarlierKernels();
   auto* places = reinterpret_cast<int32_t*>(DynamicShared());
   int32_t* first_tiles = places + num_experts;
   const auto thread = static_cast<int32_t>(threadIdx.x);
-  const int32_t num_pairs = num_tokens * top_k;
-  const auto expert_of = [&](int32_t pair) {
-    return ids[pair / top_k * ids_stride + pair % top_k];
-  };
   for (int32_t expert = thread; expert < num_experts; expert += kThreads) {
     places[expert] = 0;
   }
   __syncthreads();
   for (int32_t pair = thread; pair < num_pairs; pair += kThreads) {
-    atomicAdd(&places[expert_of(pair)], 1);
+    atomicAdd(&places[ExpertOf(pairs, pair)], 1);
   }
   __syncthreads();
   if (thread == 0) {
@@ -71,32 +62,26 @@ __global__ void __launch_bounds__(kThreads) SortPairs(const int32_t* ids,
   }
   __syncthreads();
   for (int32_t pair = thread; pair < num_pairs; pair += kThreads) {
-    const int32_t place = atomicAdd(&places[expert_of(pair)], 1);
-    lists.pairs[place] = pair;
+    const int32_t place = atomicAdd(&places[ExpertOf(pairs, pair)], 1);
+    lists.sorted[place] = pair;
   }
 }
 
 }  // namespace
 
-ExpertTiles PlanExperts(const TensorView<const int32_t, 2>& expert_ids,
-                        int64_t num_experts,
-                        Scratch& scratch) {
-  const int64_t num_tokens = expert_ids.extent(0);
-  const int64_t top_k = expert_ids.extent(1);
-  const int64_t num_pairs = num_tokens * top_k;
+ExpertTiles PlanExperts(const ExpertPairs& pairs, int64_t num_tokens, Scratch& scratch) {
+  const int64_t num_pairs = num_tokens * pairs.experts_per_token;
+  const int64_t num_experts = pairs.num_routed + pairs.experts_per_token - pairs.num_chosen;
   // As if all experts were chosen equally often.
   const int64_t tile_tokens =
       TileTokens((num_pairs + num_experts - 1) / num_experts, kMostExpertTokens);
-  ExpertTiles tiles = {
-      .num_rows = num_pairs, .tile_tokens = tile_tokens, .top_k = static_cast<int32_t>(top_k)};
+  ExpertTiles tiles = {.pairs = pairs, .num_rows = num_pairs, .tile_tokens = tile_tokens};
   if (num_pairs <= kMostUnsortedPairs) {
-    tiles.ids = expert_ids.data;
-    tiles.ids_stride = expert_ids.strides[0];
     tiles.max_tiles = num_pairs;
     return tiles;
   }
   tiles.max_tiles = num_pairs < num_experts ? num_pairs : num_pairs / tile_tokens + num_experts;
-  const Lists lists = {.pairs = scratch.Allocate<int32_t>(num_pairs),
+  const Lists lists = {.sorted = scratch.Allocate<int32_t>(num_pairs),
                        .experts = scratch.Allocate<int32_t>(tiles.max_tiles),
                        .begins = scratch.Allocate<int32_t>(tiles.max_tiles),
                        .ends = scratch.Allocate<int32_t>(num_experts),
@@ -106,14 +91,12 @@ ExpertTiles PlanExperts(const TensorView<const int32_t, 2>& expert_ids,
          {.grid = 1,
           .threads = kThreads,
           .shared_bytes = static_cast<size_t>(2 * num_experts) * sizeof(int32_t)},
-         expert_ids.data,
-         expert_ids.strides[0],
-         static_cast<int32_t>(num_tokens),
-         static_cast<int32_t>(top_k),
+         pairs,
+         static_cast<int32_t>(num_pairs),
          static_cast<int32_t>(num_experts),
          static_cast<int32_t>(tile_tokens),
          lists);
-  tiles.pairs = lists.pairs;
+  tiles.sorted = lists.sorted;
   tiles.experts = lists.experts;
   tiles.begins = lists.begins;
   tiles.ends = lists.ends;

@@ -6,10 +6,8 @@
 
 namespace hadal::cuda {
 
-/// Tiles of the pairs of `expert_ids` [num_tokens, top_k], which lie on the device, sorted by
-/// expert there unless they are few. REQUIRES: ids within [0, num_experts).
-ExpertTiles PlanExperts(const TensorView<const int32_t, 2>& expert_ids,
-                        int64_t num_experts,
-                        Scratch& scratch);
+/// Tiles of all pairs of `num_tokens` tokens, sorted by expert on the device unless they are few.
+/// REQUIRES: ids within [0, num_routed).
+ExpertTiles PlanExperts(const ExpertPairs& pairs, int64_t num_tokens, Scratch& scratch);
 
 }  // namespace hadal::cuda

@@ -27,6 +27,13 @@ struct ExpertTile {
   int64_t num_rows = 0;  // 0: there is no such tile
 };
 
+__device__ __forceinline__ int32_t ExpertOf(const ExpertPairs& pairs, int32_t pair) {
+  const int32_t token = pair / pairs.experts_per_token;
+  const int32_t k = pair % pairs.experts_per_token;
+  return k < pairs.num_chosen ? pairs.ids[token * pairs.ids_stride + k]
+                              : pairs.num_routed + k - pairs.num_chosen;
+}
+
 /// Tile `pair` of few pairs: those that go through the same expert, from this one on, unless it
 /// comes in the midst of another tile. Thread i looks at pair i.
 template <int kTokens>
@@ -34,11 +41,8 @@ __device__ __forceinline__ ExpertTile GatherPairs(const ExpertTiles& tiles,
                                                   int32_t pair,
                                                   PairList<kTokens>& list) {
   const auto thread = static_cast<int32_t>(threadIdx.x);
-  const auto expert_of = [&](int32_t i) {
-    return tiles.ids[i / tiles.top_k * tiles.ids_stride + i % tiles.top_k];
-  };
-  const int32_t expert = expert_of(pair);
-  const bool matches = thread < tiles.num_rows && expert_of(thread) == expert;
+  const int32_t expert = ExpertOf(tiles.pairs, pair);
+  const bool matches = thread < tiles.num_rows && ExpertOf(tiles.pairs, thread) == expert;
   const uint32_t mask = __ballot_sync(kAllLanes, matches);
   if (thread % kWarpSize == 0) {
     list.masks[thread / kWarpSize] = mask;
@@ -75,11 +79,7 @@ __device__ __forceinline__ ExpertTile GatherPairs(const ExpertTiles& tiles,
 template <int kTokens>
 __device__ __forceinline__ ExpertTile FindTile(const ExpertTiles& tiles, PairList<kTokens>& list) {
   const auto index = static_cast<int32_t>(blockIdx.y);
-  if (tiles.ids != nullptr) {
-    WaitForEarlierKernels();
-    return GatherPairs<kTokens>(tiles, index, list);
-  }
-  if (tiles.pairs == nullptr) {
+  if (tiles.pairs.ids == nullptr) {
     const int64_t first = int64_t{index} * kTokens;
     const int64_t left = tiles.num_rows - first;
     return {.expert = 0,
@@ -88,6 +88,9 @@ __device__ __forceinline__ ExpertTile FindTile(const ExpertTiles& tiles, PairLis
             .num_rows = left < kTokens ? left : kTokens};
   }
   WaitForEarlierKernels();
+  if (tiles.sorted == nullptr) {
+    return GatherPairs<kTokens>(tiles, index, list);
+  }
   if (index >= *tiles.num_tiles) {
     return {};
   }
@@ -96,7 +99,7 @@ __device__ __forceinline__ ExpertTile FindTile(const ExpertTiles& tiles, PairLis
   const int32_t left = tiles.ends[expert] - begin;
   const int32_t count = left < kTokens ? left : kTokens;
   for (auto i = static_cast<int32_t>(threadIdx.x); i < count; i += kProductThreads) {
-    list.pairs[i] = tiles.pairs[begin + i];
+    list.pairs[i] = tiles.sorted[begin + i];
   }
   __syncthreads();
   return {.expert = expert, .pairs = list.pairs, .first_row = 0, .num_rows = count};

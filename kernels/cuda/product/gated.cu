@@ -11,24 +11,41 @@
 namespace hadal::cuda {
 namespace {
 
-// Matrices of all experts, as the product's loop reads them.
-struct ExpertWeights {
+// Matrices of some experts, as the product's loop reads them.
+struct TileMatrices {
   TileWeight first;
   int64_t payload_bytes;
   int64_t num_scales;
+
+  __device__ __forceinline__ TileWeight Nth(int64_t n) const {
+    TileWeight weight = first;
+    weight.payload += n * payload_bytes;
+    weight.scales += n * num_scales;
+    return weight;
+  }
 };
 
-ExpertWeights MakeExpertWeights(const ExpertMatrices& matrices) {
-  return {.first = MakeTileWeight(matrices.first),
+struct ExpertWeights {
+  TileMatrices routed;
+  TileMatrices shared;
+  int64_t num_routed;
+};
+
+TileMatrices MakeTileMatrices(const ExpertMatrices& matrices) {
+  return {.first = MakeTileWeight(matrices.first, matrices.row_cols),
           .payload_bytes = matrices.payload_bytes,
           .num_scales = matrices.num_scales};
 }
 
+ExpertWeights MakeExpertWeights(const AllExperts& experts) {
+  return {.routed = MakeTileMatrices(experts.routed),
+          .shared = MakeTileMatrices(experts.shared),
+          .num_routed = experts.num_routed};
+}
+
 __device__ __forceinline__ TileWeight WeightOf(const ExpertWeights& experts, int64_t expert) {
-  TileWeight weight = experts.first;
-  weight.payload += expert * experts.payload_bytes;
-  weight.scales += expert * experts.num_scales;
-  return weight;
+  return expert < experts.num_routed ? experts.routed.Nth(expert)
+                                     : experts.shared.Nth(expert - experts.num_routed);
 }
 
 struct Grouped {
@@ -50,10 +67,10 @@ __device__ __forceinline__ TileTask TaskOf(const Grouped& grouped, const ExpertT
           .num_steps = grouped.num_steps};
 }
 
-// A block for each 64 rows of gate and up, and tile: shared memory has no room for more than four
+// A block for each 64 rows of gate and up, and tile: shared memory has no room for more than three
 // on a multiprocessor. Columns that fill up `hidden` become zero.
 template <typename Weight, int kTokens>
-__global__ void __launch_bounds__(kProductThreads, 4)
+__global__ void __launch_bounds__(kProductThreads, 3)
     GateAndUp(Grouped grouped, ExpertWeights gate, ExpertWeights up, InputRows hidden) {
   using Ring = Stage<Weight, kTokens, 2>;
   LetNextKernelBegin();
@@ -87,14 +104,17 @@ struct Combined {
   int64_t weights_stride;
   float* y;
   int64_t y_stride;
-  int32_t top_k;
+  int32_t num_chosen;
+  int32_t experts_per_token;
 };
 
 __device__ __forceinline__ void CombineElement(const Combined& combined, int64_t token, int64_t i) {
   float sum = combined.y[token * combined.y_stride + i];
-  for (int32_t k = 0; k < combined.top_k; ++k) {
-    const float weight = combined.weights[token * combined.weights_stride + k];
-    const float* row = combined.rows + (token * combined.top_k + k) * combined.hidden_size;
+  for (int32_t k = 0; k < combined.experts_per_token; ++k) {
+    const float weight =
+        k < combined.num_chosen ? combined.weights[token * combined.weights_stride + k] : 1.0F;
+    const float* row =
+        combined.rows + (token * combined.experts_per_token + k) * combined.hidden_size;
     sum += weight * __ldcg(row + i);
   }
   combined.y[token * combined.y_stride + i] = sum;
@@ -163,7 +183,7 @@ constexpr size_t kSharedBytes = size_t{kStages} * Stage<Weight, kTokens, kMatric
 
 ExpertMatrices MatricesOf(const TensorView<const MlpWeights, 1>& experts,
                           WeightMatrix MlpWeights::*part) {
-  ExpertMatrices matrices = {.first = experts(0).*part};
+  ExpertMatrices matrices = {.first = experts(0).*part, .row_cols = (experts(0).*part).cols};
   const auto distance = [&](int64_t expert) {
     return static_cast<const std::byte*>((experts(expert).*part).payload) -
            static_cast<const std::byte*>(matrices.first.payload);
@@ -179,6 +199,26 @@ ExpertMatrices MatricesOf(const TensorView<const MlpWeights, 1>& experts,
   return matrices;
 }
 
+ExpertMatrices CutRows(const WeightMatrix& whole, int64_t rows) {
+  const TileWeight weight = MakeTileWeight(whole, whole.cols);
+  ExpertMatrices parts = {.first = whole,
+                          .row_cols = whole.cols,
+                          .payload_bytes = rows * weight.row_bytes,
+                          .num_scales = rows / weight.block_rows * weight.scales_per_row};
+  parts.first.rows = rows;
+  return parts;
+}
+
+ExpertMatrices CutColumns(const WeightMatrix& whole, int64_t cols) {
+  const bool is_fp8 = whole.format == WeightFormat::kFp8Block;
+  ExpertMatrices parts = {.first = whole,
+                          .row_cols = whole.cols,
+                          .payload_bytes = cols * (is_fp8 ? 1 : 2),
+                          .num_scales = is_fp8 ? cols / whole.block_cols : 0};
+  parts.first.cols = cols;
+  return parts;
+}
+
 ExpertTiles OneExpert(int64_t num_rows) {
   const int64_t tokens = TileTokens(num_rows, kMostExpertTokens);
   return {
@@ -186,16 +226,18 @@ ExpertTiles OneExpert(int64_t num_rows) {
 }
 
 InputRows MultiplyGated(const InputRows& x,
-                        const ExpertMatrices& gate,
-                        const ExpertMatrices& up,
+                        const AllExperts& gate,
+                        const AllExperts& up,
                         const ExpertTiles& tiles,
                         Scratch& scratch) {
   const InputRows hidden =
-      AllocateInputRows(tiles.num_rows, gate.first.rows, tiles.tile_tokens, scratch);
-  const Grouped grouped = {
-      .x = x, .pairs_per_input = tiles.top_k, .tiles = tiles, .num_steps = NumSteps(gate.first)};
+      AllocateInputRows(tiles.num_rows, gate.routed.first.rows, tiles.tile_tokens, scratch);
+  const Grouped grouped = {.x = x,
+                           .pairs_per_input = tiles.pairs.experts_per_token,
+                           .tiles = tiles,
+                           .num_steps = NumSteps(gate.routed.first)};
   ForTileType<kMostExpertTokens>(
-      gate.first, tiles.tile_tokens, [&]<typename Weight>(Weight /*element*/, auto tokens) {
+      gate.routed.first, tiles.tile_tokens, [&]<typename Weight>(Weight /*element*/, auto tokens) {
         constexpr int kTokens = decltype(tokens)::value;
         Launch("gate_and_up",
                GateAndUp<Weight, kTokens>,
@@ -211,36 +253,38 @@ InputRows MultiplyGated(const InputRows& x,
 }
 
 void MultiplyAndCombine(const InputRows& x,
-                        const ExpertMatrices& matrices,
+                        const AllExperts& matrices,
                         const ExpertTiles& tiles,
                         const Combination& combination,
                         Scratch& scratch) {
   const int64_t num_tokens = combination.y.extent(0);
-  const int64_t hidden_size = matrices.first.rows;
+  const int64_t hidden_size = matrices.routed.first.rows;
   const Grouped grouped = {
-      .x = x, .pairs_per_input = 1, .tiles = tiles, .num_steps = NumSteps(matrices.first)};
+      .x = x, .pairs_per_input = 1, .tiles = tiles, .num_steps = NumSteps(matrices.routed.first)};
   const Combined combined = {.rows = scratch.Allocate<float>(tiles.num_rows * hidden_size),
                              .hidden_size = hidden_size,
                              .weights = combination.weights.data,
                              .weights_stride = combination.weights.strides[0],
                              .y = combination.y.data,
                              .y_stride = combination.y.strides[0],
-                             .top_k = tiles.top_k};
+                             .num_chosen = tiles.pairs.num_chosen,
+                             .experts_per_token = tiles.pairs.experts_per_token};
   const dim3 grid = GridOf(hidden_size, tiles);
   const bool at_once = num_tokens <= kMostTokensAtOnce && grid.x <= kNumTickets;
-  ForTileType<kMostExpertTokens>(
-      matrices.first, tiles.tile_tokens, [&]<typename Weight>(Weight /*element*/, auto tokens) {
-        constexpr int kTokens = decltype(tokens)::value;
-        Launch("experts",
-               MultiplyGrouped<Weight, kTokens>,
-               {.grid = grid,
-                .threads = kProductThreads,
-                .shared_bytes = kSharedBytes<Weight, kTokens, 1>},
-               grouped,
-               MakeExpertWeights(matrices),
-               combined,
-               at_once ? static_cast<int32_t>(num_tokens) : 0);
-      });
+  ForTileType<kMostExpertTokens>(matrices.routed.first,
+                                 tiles.tile_tokens,
+                                 [&]<typename Weight>(Weight /*element*/, auto tokens) {
+                                   constexpr int kTokens = decltype(tokens)::value;
+                                   Launch("experts",
+                                          MultiplyGrouped<Weight, kTokens>,
+                                          {.grid = grid,
+                                           .threads = kProductThreads,
+                                           .shared_bytes = kSharedBytes<Weight, kTokens, 1>},
+                                          grouped,
+                                          MakeExpertWeights(matrices),
+                                          combined,
+                                          at_once ? static_cast<int32_t>(num_tokens) : 0);
+                                 });
   if (!at_once) {
     Launch(
         "combine_experts",

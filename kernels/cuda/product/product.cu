@@ -120,7 +120,7 @@ Target MakeTarget(const TargetArgs& args, int64_t num_inputs, Scratch& scratch) 
   const int64_t num_segments = NumSegments(weight);
   const bool splits = SplitsSegments(num_segments, num_inputs);
   return {
-      .weight = MakeTileWeight(weight),
+      .weight = MakeTileWeight(weight, weight.cols),
       .num_steps = NumSteps(weight),
       .segment_steps = SegmentSteps(weight),
       .num_row_blocks = static_cast<uint32_t>((weight.rows + kBlockRows - 1) / kBlockRows),

@@ -30,7 +30,7 @@ struct TileWeight {
   const float* scales;
   int64_t rows;
   int64_t cols;
-  int64_t row_bytes;
+  int64_t row_bytes;  // from one row to the next
   int64_t block_rows;
   int64_t scales_per_row;
 };
@@ -105,7 +105,8 @@ __device__ __forceinline__ void Stage<Weight, kTokens, kMatrices>::CopyWeights(
       const int chunk = i % kChunks;
       const int64_t from_row = task.first_row + row;
       const int64_t byte = step * kRowBytes + chunk * 16;
-      const bool exists = from_row < weight.rows && byte < weight.row_bytes;
+      const bool exists =
+          from_row < weight.rows && byte < weight.cols * static_cast<int64_t>(sizeof(Weight));
       const std::byte* from = weight.payload + (exists ? from_row * weight.row_bytes + byte : 0);
       const int at = kIsFp8 ? SwizzleChunks(row, chunk) : SwizzlePairs(row, chunk);
       CopyAsync16(stage + (matrix * kBlockRows + row) * kRowBytes + at * 16, from, exists ? 16 : 0);

@@ -192,14 +192,15 @@ TEST_P(TensorProductTest, ExpertsAreCloseAndHaveTheSameBitsInAnyBatch) {
                                           .intermediate_size = 80,
                                           .num_experts = 35,
                                           .top_k = 6,
-                                          .load = load});
+                                          .load = load,
+                                          .shared_size = 160});
     const std::vector<float> expected = problem.Run(reference_, runner_.context);
     const std::vector<float> together = problem.Run(table_, runner_.context);
     EXPECT_TRUE(test::IsClose(together, expected, problem.Tolerances(expected)));
     EXPECT_TRUE(problem.GuardsIntact());
     problem.Reset();
     int64_t first = 0;
-    for (const int64_t num_tokens : {1, 8, 9, 20, 52}) {  // 52: sorted, as all are together
+    for (const int64_t num_tokens : {1, 8, 9, 15, 57}) {  // 57: sorted, as all are together
       MoeExpertsArgs args = problem.Args();
       args.x = args.x.Slice(first, num_tokens);
       args.expert_ids = args.expert_ids.Slice(first, num_tokens);
@@ -217,14 +218,20 @@ TEST_P(TensorProductTest, FewPairsFindTheirTiles) {
   using Load = self_test::ExpertChoice;
   for (const int64_t num_experts : {3, 70}) {
     for (const Load load : {Load::kRandom, Load::kOneExpert}) {
-      for (const int64_t num_tokens : {1, 2, 17, 42}) {
+      for (const auto& [num_tokens, shared_size] : {std::pair<int64_t, int64_t>{1, 0},
+                                                    {2, 384},
+                                                    {17, 256},
+                                                    {25, 256},
+                                                    {26, 256},
+                                                    {42, 0}}) {
         self_test::MoeExpertsProblem problem(GetParam(),
                                              {.num_tokens = num_tokens,
                                               .hidden_size = 80,
-                                              .intermediate_size = 144,
+                                              .intermediate_size = 128,
                                               .num_experts = num_experts,
                                               .top_k = 3,
-                                              .load = load});
+                                              .load = load,
+                                              .shared_size = shared_size});
         const std::vector<float> expected = problem.Run(reference_, runner_.context);
         EXPECT_TRUE(test::IsClose(
             problem.Run(table_, runner_.context), expected, problem.Tolerances(expected)));
@@ -257,7 +264,8 @@ TEST_P(TensorProductTest, OpsOfADecodeStepAreFewLaunches) {
                                               .intermediate_size = 128,
                                               .num_experts = 64,
                                               .top_k = 6,
-                                              .load = self_test::ExpertChoice::kRandom});
+                                              .load = self_test::ExpertChoice::kRandom,
+                                              .shared_size = 256});
   EXPECT_EQ(num_launches(table_.moe_experts, experts.Args()), 2);
   self_test::MlaProjectProblem project(GetParam(),
                                        {.num_tokens = kTokens,
