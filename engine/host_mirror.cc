@@ -305,6 +305,9 @@ MoeExpertsArgs HostMirror::MirrorOperands(MoeExpertsArgs args) {
     }
   }
   args.experts = MakeView(static_cast<const MlpWeights*>(experts_.data()), std::ssize(experts_));
+  if (args.shared_experts.has_value()) {
+    Mirror(*args.shared_experts);
+  }
   return args;
 }
 

@@ -16,8 +16,8 @@ struct MlpWeights {
 /// CHECKs the shapes above.
 void ValidateMlp(const MlpWeights& weights, int64_t hidden_size);
 
-/// y += down(silu(gate(x)) * up(x)), silu(a) = a / (1 + exp(-a)): the dense layers and the shared
-/// experts, added to the residual stream.
+/// y += down(silu(gate(x)) * up(x)), silu(a) = a / (1 + exp(-a)): a dense layer, added to the
+/// residual stream.
 /// Source: Shazeer 2020 (arXiv:2002.05202); model-card name SwiGLU, config.json `hidden_act: silu`.
 /// REQUIRES: x and y do not overlap.
 /// Deterministic: equal rows give equal bits on one back end, whatever num_tokens is.

@@ -145,6 +145,9 @@ void Validate(const MoeExpertsArgs& args) {
   CHECK(args.weights.extents == args.expert_ids.extents);
   CHECK_GT(args.experts.extent(0), 0);
   ValidateMlp(args.experts(0), args.x.extent(1));
+  if (args.shared_experts.has_value()) {
+    ValidateMlp(*args.shared_experts, args.x.extent(1));
+  }
 }
 
 void Validate(const GatherRowsArgs& args) {

@@ -34,11 +34,9 @@ void MoeLayer(const MoeWeights& weights,
        .expert_ids = expert_ids,
        .weights = expert_weights,
        .experts = MakeView(weights.experts.data(), std::ssize(weights.experts)),
+       .shared_experts = weights.shared_experts,
        .y = x},
       step.context);
-  if (weights.shared_experts.has_value()) {
-    step.kernels.mlp({.x = normed, .weights = *weights.shared_experts, .y = x}, step.context);
-  }
 }
 
 }  // namespace hadal

@@ -118,6 +118,9 @@ void MoeExperts(const VectorKernels& vector,
   };
   context.pool.ParallelFor(
       down.rows, RowsPerItem(vector, down, down.rows, context.pool.num_threads()), add_down);
+  if (args.shared_experts.has_value()) {
+    Mlp(vector, {.x = args.x, .weights = *args.shared_experts, .y = args.y}, context);
+  }
 }
 
 }  // namespace hadal::cpu

@@ -60,7 +60,9 @@ __global__ void __launch_bounds__(kWarps* kWarpSize) DotRows(Product product) {
 void Linear(const LinearArgs& args, ExecutionContext& context) {
   Scratch scratch(context);
   if (TakesTensorCores(args.weight)) {
-    Multiply(Split(args.x, scratch), args.weight, args.output, args.y, scratch);
+    const int64_t tile_tokens = TileTokens(args.x.extent(0), kMostTileTokens);
+    const InputRows x = MakeInputRows(args.x, tile_tokens, scratch);
+    Multiply(x, args.weight, args.output, args.y, scratch);
     return;
   }
   const int64_t num_tokens = args.x.extent(0);

@@ -4,6 +4,7 @@
 #include "kernels/cuda/device/warp.h"
 #include "kernels/cuda/latent_rows.h"
 #include "kernels/cuda/ops.h"
+#include "kernels/cuda/product/product.h"
 #include "kernels/mla_project.h"
 
 namespace hadal::cuda {
@@ -96,21 +97,24 @@ void MlaProject(const MlaProjectArgs& args, ExecutionContext& context) {
   const int64_t row_width = args.cache.row_width;
   const TensorView<float, 2> q = {
       args.q.data, {num_tokens, weights.q_b_proj.rows}, {args.q.strides[0], 1}};
+  const auto kv = MakeView(scratch.Allocate<float>(num_tokens * row_width), num_tokens, row_width);
+  const LinearArgs project_kv = {
+      .x = args.x, .weight = weights.kv_a_proj_with_mqa, .output = Output::kStore, .y = kv};
   if (q_lora_rank == 0) {
-    Linear({.x = args.x, .weight = weights.q_b_proj, .output = Output::kStore, .y = q}, context);
+    LinearPair({.x = args.x, .weight = weights.q_b_proj, .output = Output::kStore, .y = q},
+               project_kv,
+               context);
   } else {
     const auto latent =
         MakeView(scratch.Allocate<float>(num_tokens * q_lora_rank), num_tokens, q_lora_rank);
-    Linear({.x = args.x, .weight = weights.q_a_proj, .output = Output::kStore, .y = latent},
-           context);
+    LinearPair({.x = args.x, .weight = weights.q_a_proj, .output = Output::kStore, .y = latent},
+               project_kv,
+               context);
     RmsNorm(
         {.x = latent, .weight = weights.q_a_layernorm, .epsilon = args.rms_norm_eps, .y = latent},
         context);
     Linear({.x = latent, .weight = weights.q_b_proj, .output = Output::kStore, .y = q}, context);
   }
-  const auto kv = MakeView(scratch.Allocate<float>(num_tokens * row_width), num_tokens, row_width);
-  Linear({.x = args.x, .weight = weights.kv_a_proj_with_mqa, .output = Output::kStore, .y = kv},
-         context);
   const Queries queries = {.q = args.q.data,
                            .stride = args.q.strides[0],
                            .num_heads = args.q.extent(1),

@@ -23,17 +23,21 @@ __global__ void __launch_bounds__(kThreads)
   }
 }
 
+AllExperts One(const WeightMatrix& matrix) {
+  return {.routed = {.first = matrix, .row_cols = matrix.cols}};
+}
+
 }  // namespace
 
 void Mlp(const MlpArgs& args, ExecutionContext& context) {
   Scratch scratch(context);
   const int64_t num_tokens = args.x.extent(0);
   if (TakesTensorCores(args.weights)) {
-    const SplitRows hidden = MultiplyGated(Split(args.x, scratch),
-                                           nullptr,
-                                           {.first = args.weights.gate_proj},
-                                           {.first = args.weights.up_proj},
-                                           OneExpert(num_tokens),
+    const ExpertTiles tiles = OneExpert(num_tokens);
+    const InputRows hidden = MultiplyGated(MakeInputRows(args.x, tiles.tile_tokens, scratch),
+                                           One(args.weights.gate_proj),
+                                           One(args.weights.up_proj),
+                                           tiles,
                                            scratch);
     Multiply(hidden, args.weights.down_proj, Output::kAdd, args.y, scratch);
     return;

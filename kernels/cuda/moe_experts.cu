@@ -101,36 +101,10 @@ TensorView<const float, 2> InputOf(const WeightMatrix& weight,
   return rounded;
 }
 
-// Pairs of token and expert sorted by expert, so that each expert's weights are read once.
-void MultiplySorted(const MoeExpertsArgs& args, const Experts& experts, Scratch& scratch) {
-  const ExpertPlan plan = PlanExperts(args.expert_ids, args.experts.extent(0), scratch);
-  const SplitRows hidden = MultiplyGated(
-      Split(args.x, scratch), plan.tokens, experts.gate, experts.up, plan.tiles, scratch);
-  const int64_t hidden_size = args.x.extent(1);
-  const auto rows = MakeView(
-      scratch.Allocate<float>(hidden.num_rows * hidden_size), hidden.num_rows, hidden_size);
-  MultiplyExperts(hidden, experts.down, plan.tiles, rows);
-  CombineExperts(rows, plan.positions, args.weights, args.y);
-}
-
-}  // namespace
-
-void MoeExperts(const MoeExpertsArgs& args, ExecutionContext& context) {
-  Scratch scratch(context);
+// Any format and shape: each token by itself.
+void MultiplySimply(const MoeExpertsArgs& args, const Experts& experts, Scratch& scratch) {
   const int64_t num_tokens = args.x.extent(0);
-  const int64_t top_k = args.expert_ids.extent(1);
-  const Experts experts = {.gate = MatricesOf(args.experts, &MlpWeights::gate_proj),
-                           .up = MatricesOf(args.experts, &MlpWeights::up_proj),
-                           .down = MatricesOf(args.experts, &MlpWeights::down_proj),
-                           .ids = args.expert_ids.data,
-                           .ids_stride = args.expert_ids.strides[0],
-                           .weights = args.weights.data,
-                           .weights_stride = args.weights.strides[0],
-                           .num_experts_per_tok = top_k};
-  if (TakesTensorCores(args.experts(0))) {
-    MultiplySorted(args, experts, scratch);
-    return;
-  }
+  const int64_t top_k = experts.num_experts_per_tok;
   const WeightMatrix& gate = experts.gate.first;
   const auto hidden = MakeView(
       scratch.Allocate<float>(num_tokens * top_k * gate.rows), num_tokens * top_k, gate.rows);
@@ -154,6 +128,77 @@ void MoeExperts(const MoeExpertsArgs& args, ExecutionContext& context) {
          input.data,
          args.y.data,
          args.y.strides[0]);
+}
+
+// Whether the shared network is some experts side by side, of the shape of a routed one.
+bool AreExperts(const MlpWeights& shared, const MlpWeights& routed) {
+  const int64_t width = routed.gate_proj.rows;
+  const WeightMatrix& gate = shared.gate_proj;
+  const WeightMatrix& down = shared.down_proj;
+  const auto have_equal_blocks = [](const WeightMatrix& a, const WeightMatrix& b) {
+    return a.format == b.format && a.block_rows == b.block_rows && a.block_cols == b.block_cols;
+  };
+  return TakesTensorCores(shared) && have_equal_blocks(gate, routed.gate_proj) &&
+         have_equal_blocks(down, routed.down_proj) && gate.rows % width == 0 &&
+         (gate.format != WeightFormat::kFp8Block || width % gate.block_rows == 0) &&
+         (down.format != WeightFormat::kFp8Block || width % down.block_cols == 0);
+}
+
+// All pairs of token and expert by expert, so that each expert's weights are read once. `shared` is
+// null, or as AreExperts says.
+void MultiplyPairs(const MoeExpertsArgs& args,
+                   const Experts& experts,
+                   const MlpWeights* shared,
+                   Scratch& scratch) {
+  const int64_t num_routed = args.experts.extent(0);
+  const int64_t width = experts.gate.first.rows;
+  AllExperts gate = {.routed = experts.gate, .num_routed = num_routed};
+  AllExperts up = {.routed = experts.up, .num_routed = num_routed};
+  AllExperts down = {.routed = experts.down, .num_routed = num_routed};
+  int64_t num_shared = 0;
+  if (shared != nullptr) {
+    gate.shared = CutRows(shared->gate_proj, width);
+    up.shared = CutRows(shared->up_proj, width);
+    down.shared = CutColumns(shared->down_proj, width);
+    num_shared = shared->gate_proj.rows / width;
+  }
+  const auto num_chosen = static_cast<int32_t>(experts.num_experts_per_tok);
+  const ExpertTiles tiles =
+      PlanExperts({.ids = experts.ids,
+                   .ids_stride = experts.ids_stride,
+                   .num_chosen = num_chosen,
+                   .num_routed = static_cast<int32_t>(num_routed),
+                   .experts_per_token = num_chosen + static_cast<int32_t>(num_shared)},
+                  args.x.extent(0),
+                  scratch);
+  const InputRows x = MakeInputRows(args.x, tiles.tile_tokens, scratch);
+  const InputRows hidden = MultiplyGated(x, gate, up, tiles, scratch);
+  MultiplyAndCombine(hidden, down, tiles, {.weights = args.weights, .y = args.y}, scratch);
+}
+
+}  // namespace
+
+void MoeExperts(const MoeExpertsArgs& args, ExecutionContext& context) {
+  Scratch scratch(context);
+  const Experts experts = {.gate = MatricesOf(args.experts, &MlpWeights::gate_proj),
+                           .up = MatricesOf(args.experts, &MlpWeights::up_proj),
+                           .down = MatricesOf(args.experts, &MlpWeights::down_proj),
+                           .ids = args.expert_ids.data,
+                           .ids_stride = args.expert_ids.strides[0],
+                           .weights = args.weights.data,
+                           .weights_stride = args.weights.strides[0],
+                           .num_experts_per_tok = args.expert_ids.extent(1)};
+  const MlpWeights* shared = args.shared_experts.has_value() ? &*args.shared_experts : nullptr;
+  if (TakesTensorCores(args.experts(0))) {
+    const bool joins = shared != nullptr && AreExperts(*shared, args.experts(0));
+    MultiplyPairs(args, experts, joins ? shared : nullptr, scratch);
+    shared = joins ? nullptr : shared;
+  } else {
+    MultiplySimply(args, experts, scratch);
+  }
+  if (shared != nullptr) {
+    Mlp({.x = args.x, .weights = *shared, .y = args.y}, context);
+  }
 }
 
 }  // namespace hadal::cuda

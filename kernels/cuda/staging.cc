@@ -195,6 +195,9 @@ MoeExpertsArgs Staging::Upload(MoeExpertsArgs args) {
   CarryExperts(&MlpWeights::up_proj);
   CarryExperts(&MlpWeights::down_proj);
   args.experts = MakeView(static_cast<const MlpWeights*>(experts_.data()), std::ssize(experts_));
+  if (args.shared_experts.has_value()) {
+    Carry(*args.shared_experts);
+  }
   Carry(args.y);
   return args;
 }

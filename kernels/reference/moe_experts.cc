@@ -17,6 +17,9 @@ void MoeExperts(const MoeExpertsArgs& args, ExecutionContext& context) {
       }
     }
   }
+  if (args.shared_experts.has_value()) {
+    Mlp({.x = args.x, .weights = *args.shared_experts, .y = args.y}, context);
+  }
 }
 
 }  // namespace hadal::reference

@@ -18,6 +18,9 @@ MoeExpertsProblem::MoeExpertsProblem(const WeightSpec& spec, const MoeExpertsSha
     mlps.emplace_back(spec, shape.hidden_size, shape.intermediate_size, random);
     experts.push_back(mlps.back().weights());
   }
+  if (shape.shared_size > 0) {
+    shared.emplace(spec, shape.hidden_size, shape.shared_size, random);
+  }
   x.Fill([this] { return random.Normal(); });
   y.Fill([this] { return random.Normal(); });
   weights.Fill([this] { return random.Uniform(0.0F, 1.0F); });
@@ -59,7 +62,10 @@ std::vector<float> MoeExpertsProblem::Run(const KernelTable& table, ExecutionCon
 std::vector<double> MoeExpertsProblem::Tolerances(const std::vector<float>& /*expected*/) const {
   std::vector<double> tolerances;
   const int64_t top_k = expert_ids.view().extent(1);
-  const double rounding = static_cast<double>(top_k + 3) * kUnit;
+  // Shared experts may be added one by one.
+  const int64_t num_shared =
+      shared.has_value() ? shared->weights().gate_proj.rows / experts[0].gate_proj.rows + 1 : 0;
+  const double rounding = static_cast<double>(top_k + num_shared + 3) * kUnit;
   for (int64_t t = 0; t < x.view().extent(0); ++t) {
     std::vector<double> row(static_cast<size_t>(x.view().extent(1)), 0.0);
     for (int64_t k = 0; k < top_k; ++k) {
@@ -68,6 +74,12 @@ std::vector<double> MoeExpertsProblem::Tolerances(const std::vector<float>& /*ex
       for (size_t i = 0; i < row.size(); ++i) {
         row[i] +=
             double{weights.view()(t, k)} * (bounds.tolerances[i] + rounding * bounds.magnitudes[i]);
+      }
+    }
+    if (shared.has_value()) {
+      const MlpBounds bounds = shared->BoundsFor(x.input().Row(t));
+      for (size_t i = 0; i < row.size(); ++i) {
+        row[i] += bounds.tolerances[i] + rounding * bounds.magnitudes[i];
       }
     }
     for (const double tolerance : row) {

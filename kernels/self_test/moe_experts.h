@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <vector>
 
 #include "kernels/kernel_table.h"
@@ -20,6 +21,7 @@ struct MoeExpertsShape {
   int64_t num_experts;
   int64_t top_k;
   ExpertChoice load;
+  int64_t shared_size = 0;  // intermediate size of the shared experts; 0: there are none
 };
 
 /// A call of the op with random numbers, guards around its tensors, and how exact it must be.
@@ -31,6 +33,7 @@ struct MoeExpertsProblem {
             .expert_ids = expert_ids.input(),
             .weights = weights.input(),
             .experts = MakeView(experts.data(), experts.size()),
+            .shared_experts = shared.has_value() ? std::optional(shared->weights()) : std::nullopt,
             .y = y.view()};
   }
 
@@ -45,13 +48,14 @@ struct MoeExpertsProblem {
   /// The three in a row.
   std::vector<float> Run(const KernelTable& table, ExecutionContext& context);
 
-  /// Each expert's own bound times its weight; the sum of top_k weighted results and of what was
-  /// there rounds top_k + 3 times.
+  /// Each expert's own bound times its weight; the sum of n weighted results and of what was there
+  /// rounds n + 3 times.
   [[nodiscard]] std::vector<double> Tolerances(const std::vector<float>& expected) const;
 
   Random random;
   std::vector<RandomMlp> mlps;
   std::vector<MlpWeights> experts;
+  std::optional<RandomMlp> shared;
   GuardedTensor<float, 2> x;
   GuardedTensor<int32_t, 2> expert_ids;
   GuardedTensor<float, 2> weights;

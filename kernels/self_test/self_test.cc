@@ -186,7 +186,8 @@ void RunExperts(const SelfTestArgs& args, int64_t num_tokens, Runner& runner) {
       .intermediate_size = std::min(shape.moe_intermediate_size, kMostRows),
       .num_experts = std::min(shape.n_routed_experts, shape.num_experts_per_tok + kSpareExperts),
       .top_k = shape.num_experts_per_tok,
-      .load = ExpertChoice::kRandom};
+      .load = ExpertChoice::kRandom,
+      .shared_size = std::min(shape.n_shared_experts * shape.moe_intermediate_size, kMostRows)};
   runner.Run("moe_experts",
              absl::StrFormat("%d x %d by %d, %d of %d, %s",
                              num_tokens,
@@ -212,6 +213,7 @@ ModelShape OddShape() {
           .qk_rope_head_dim = 18,
           .v_head_dim = 21,
           .n_routed_experts = 24,
+          .n_shared_experts = 1,
           .num_experts_per_tok = 5,
           .n_group = 4,
           .topk_group = 2,
@@ -232,6 +234,7 @@ ModelShape LiteShape() {
           .qk_rope_head_dim = 64,
           .v_head_dim = 128,
           .n_routed_experts = 64,
+          .n_shared_experts = 2,
           .num_experts_per_tok = 6,
           .n_group = 1,
           .topk_group = 1,

@@ -23,6 +23,7 @@ struct ModelShape {
   int64_t qk_rope_head_dim;
   int64_t v_head_dim;
   int64_t n_routed_experts;  // 0: none, and the fields of experts do not count
+  int64_t n_shared_experts;  // 0: none
   int64_t num_experts_per_tok;
   int64_t n_group;
   int64_t topk_group;

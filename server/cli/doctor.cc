@@ -99,6 +99,7 @@ ModelShape ShapeOf(const ModelConfig& config) {
           .qk_rope_head_dim = config.qk_rope_head_dim,
           .v_head_dim = config.v_head_dim,
           .n_routed_experts = config.n_routed_experts,
+          .n_shared_experts = config.n_shared_experts,
           .num_experts_per_tok = config.num_experts_per_tok,
           .n_group = config.n_group,
           .topk_group = config.topk_group,

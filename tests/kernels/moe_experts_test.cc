@@ -13,10 +13,10 @@ using Problem = self_test::MoeExpertsProblem;
 
 constexpr std::array kShapes = {Shape{0, 16, 16, 4, 2, Load::kRandom},
                                 Shape{1, 1, 1, 1, 1, Load::kRandom},
-                                Shape{1, 40, 24, 9, 8, Load::kRandom},
-                                Shape{7, 33, 18, 16, 3, Load::kRandom},
+                                Shape{1, 40, 24, 9, 8, Load::kRandom, 24},
+                                Shape{7, 33, 18, 16, 3, Load::kRandom, 36},
                                 Shape{70, 21, 17, 5, 1, Load::kOneExpert},
-                                Shape{67, 24, 35, 12, 4, Load::kOneExpert},
+                                Shape{67, 24, 35, 12, 4, Load::kOneExpert, 40},
                                 Shape{9, 130, 20, 11, 8, Load::kLastExperts},
                                 Shape{2, 18, 530, 6, 6, Load::kRandom}};
 
@@ -53,7 +53,8 @@ TEST_P(MoeExpertsParityTest, ARowHasTheSameBitsInAnyBatch) {
                      .intermediate_size = 21,
                      .num_experts = 6,
                      .top_k = 3,
-                     .load = load});
+                     .load = load,
+                     .shared_size = 42});
     const std::vector<float> together = problem.Run(table_, runners_[1]->context);
     problem.Reset();
     for (int64_t t = 0; t < 69; ++t) {
@@ -92,7 +93,8 @@ TEST_P(MoeExpertsParityTest, NanStaysInItsRow) {
                    .intermediate_size = 12,
                    .num_experts = 4,
                    .top_k = 2,
-                   .load = Load::kOneExpert});
+                   .load = Load::kOneExpert,
+                   .shared_size = 12});
   const std::vector<float> clean = problem.Run(table_, runners_[1]->context);
   problem.x.view()(3, 19) = std::numeric_limits<float>::quiet_NaN();
   const std::vector<float> actual = problem.Run(table_, runners_[1]->context);

@@ -5,7 +5,6 @@
 namespace hadal::cuda {
 namespace {
 
-constexpr int64_t kWantedBlocks = 2 * 132;    // two for each multiprocessor of an H200
 constexpr int64_t kLeastSegmentBytes = 1024;  // of a weight row
 
 int64_t CeilDiv(int64_t a, int64_t b) {

@@ -13,9 +13,18 @@ namespace hadal::cuda {
 inline constexpr int64_t kTileRows = 64;
 /// Bytes of a weight row that a block takes at a time.
 inline constexpr int64_t kStepBytes = 128;
+/// Blocks that keep an H200 reading, two for each multiprocessor: a weight of fewer is split.
+inline constexpr int64_t kWantedBlocks = 2 * 132;
 /// Input rows of a block at most, and of one that multiplies by two matrices of an expert.
 inline constexpr int64_t kMostTileTokens = 64;
 inline constexpr int64_t kMostExpertTokens = 32;
+
+/// Whether blocks of so many input rows split them as they load them. Splitting takes the time of
+/// half as many products then, which is free while weights are the limit.
+constexpr bool SplitsWhenLoaded(int64_t tile_tokens) {
+  constexpr int64_t kMostTokens = 16;
+  return tile_tokens <= kMostTokens;
+}
 
 /// Columns that kStepBytes are. REQUIRES: TakesTensorCores(weight).
 int64_t StepCols(const WeightMatrix& weight);

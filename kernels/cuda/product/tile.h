@@ -45,42 +45,49 @@ __device__ __forceinline__ void MultiplyStage(const std::byte* stage,
                                               int64_t step,
                                               TileSums<kTokens> (&sums)[kMatrices]) {
   using Ring = Stage<Weight, kTokens, kMatrices>;
+  TileSums<kTokens> blocks[kMatrices];
+  if constexpr (Ring::kIsFp8) {
 #pragma unroll
-  for (int matrix = 0; matrix < kMatrices; ++matrix) {
-    TileSums<kTokens> block;
-    if constexpr (Ring::kIsFp8) {
-      Clear<kTokens>(block);
+    for (int matrix = 0; matrix < kMatrices; ++matrix) {
+      Clear<kTokens>(blocks[matrix]);
     }
-    TileSums<kTokens>& target = Ring::kIsFp8 ? block : sums[matrix];
+  }
+  TileSums<kTokens>(&targets)[kMatrices] = Ring::kIsFp8 ? blocks : sums;
 #pragma unroll
-    for (int k = 0; k < Ring::kCols / 16; ++k) {
-      uint32_t a[4];
-      Ring::LoadWeights(stage, matrix, k, a);
+  for (int k = 0; k < Ring::kCols / 16; ++k) {
+    uint32_t a[kMatrices][4];
 #pragma unroll
-      for (int n = 0; n < kTokens / 8; ++n) {
+    for (int matrix = 0; matrix < kMatrices; ++matrix) {
+      Ring::LoadWeights(stage, matrix, k, a[matrix]);
+    }
 #pragma unroll
-        for (int part = 0; part < 2; ++part) {
-          uint32_t b[2];
-          Ring::LoadInputs(stage, part, n, k, b);
-          MultiplyBf16(target[n], a, b);
-        }
+    for (int n = 0; n < kTokens / 8; ++n) {
+      uint32_t high[2];
+      uint32_t low[2];
+      Ring::LoadInputs(stage, n, k, high, low);
+#pragma unroll
+      for (int matrix = 0; matrix < kMatrices; ++matrix) {
+        MultiplyBf16(targets[matrix][n], a[matrix], high);
+        MultiplyBf16(targets[matrix][n], a[matrix], low);
       }
     }
-    if constexpr (Ring::kIsFp8) {
+  }
+  if constexpr (Ring::kIsFp8) {
+    const int64_t row = task.first_row + static_cast<int64_t>(threadIdx.x / kWarpSize) * kWarpRows;
+#pragma unroll
+    for (int matrix = 0; matrix < kMatrices; ++matrix) {
       const TileWeight& weight = weights[matrix];
-      const int64_t row =
-          task.first_row + static_cast<int64_t>(threadIdx.x / kWarpSize) * kWarpRows;
       const float scale =
           row < weight.rows ? weight.scales[row / weight.block_rows * weight.scales_per_row + step]
                             : 0.0F;
-      AddScaled<kTokens>(scale, block, sums[matrix]);
+      AddScaled<kTokens>(scale, blocks[matrix], sums[matrix]);
     }
   }
 }
 
 /// Adds the products of the task's steps to `sums`; calls after_step(i) behind each. The weights of
 /// the first stages are on their way before it waits for earlier kernels, so all that `weights` and
-/// `task` hold must be known by then; what task.inputs points to need not.
+/// `task` hold must be known by then.
 template <typename Weight, int kTokens, int kMatrices, typename AfterStep>
 __device__ __forceinline__ void MultiplySteps(const TileWeight (&weights)[kMatrices],
                                               const TileTask& task,
@@ -98,7 +105,7 @@ __device__ __forceinline__ void MultiplySteps(const TileWeight (&weights)[kMatri
 #pragma unroll
   for (int i = 0; i < kStages - 1; ++i) {
     if (i < task.num_steps) {
-      Ring::CopyInputs(ring + i * Ring::kBytes, task, task.first_step + i);
+      Ring::CopyInputs(ring + i * Ring::kBytes, task, weights[0].cols, task.first_step + i);
     }
     CommitCopies();
   }
@@ -109,7 +116,7 @@ __device__ __forceinline__ void MultiplySteps(const TileWeight (&weights)[kMatri
     if (next < task.num_steps) {
       std::byte* stage = ring + next % kStages * Ring::kBytes;
       Ring::CopyWeights(stage, weights, task, task.first_step + next);
-      Ring::CopyInputs(stage, task, task.first_step + next);
+      Ring::CopyInputs(stage, task, weights[0].cols, task.first_step + next);
     }
     CommitCopies();
     MultiplyStage<Weight, kTokens, kMatrices>(

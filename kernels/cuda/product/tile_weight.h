@@ -5,16 +5,17 @@
 
 namespace hadal::cuda {
 
-/// A weight that takes tensor cores, as the loop of product/tile.h reads it.
-inline TileWeight MakeTileWeight(const WeightMatrix& weight) {
+/// A weight that takes tensor cores, as the loop of product/tile.h reads it. Rows are `row_cols`
+/// columns apart.
+inline TileWeight MakeTileWeight(const WeightMatrix& weight, int64_t row_cols) {
   const bool is_fp8 = weight.format == WeightFormat::kFp8Block;
   return {.payload = static_cast<const std::byte*>(weight.payload),
           .scales = weight.scales,
           .rows = weight.rows,
           .cols = weight.cols,
-          .row_bytes = weight.cols * (is_fp8 ? 1 : 2),
+          .row_bytes = row_cols * (is_fp8 ? 1 : 2),
           .block_rows = is_fp8 ? weight.block_rows : 1,
-          .scales_per_row = is_fp8 ? (weight.cols + weight.block_cols - 1) / weight.block_cols : 0};
+          .scales_per_row = is_fp8 ? (row_cols + weight.block_cols - 1) / weight.block_cols : 0};
 }
 
 /// Calls launch(Weight(), std::integral_constant of an int) with the element type of `weight` and

@@ -7,9 +7,12 @@
 
 #include "kernels/cuda/product/plan.h"
 #include "kernels/self_test/linear.h"
+#include "kernels/self_test/mla_attention.h"
+#include "kernels/self_test/mla_project.h"
 #include "kernels/self_test/mlp.h"
 #include "kernels/self_test/moe_experts.h"
 #include "tests/support/compare.h"
+#include "tests/support/cuda_emulation/emulator.h"
 #include "tests/support/emulated_table.h"
 #include "tests/support/kernel_runner.h"
 
@@ -190,14 +193,15 @@ TEST_P(TensorProductTest, ExpertsAreCloseAndHaveTheSameBitsInAnyBatch) {
                                           .intermediate_size = 80,
                                           .num_experts = 35,
                                           .top_k = 6,
-                                          .load = load});
+                                          .load = load,
+                                          .shared_size = 160});
     const std::vector<float> expected = problem.Run(reference_, runner_.context);
     const std::vector<float> together = problem.Run(table_, runner_.context);
     EXPECT_TRUE(test::IsClose(together, expected, problem.Tolerances(expected)));
     EXPECT_TRUE(problem.GuardsIntact());
     problem.Reset();
     int64_t first = 0;
-    for (const int64_t num_tokens : {1, 9, 30, 50}) {
+    for (const int64_t num_tokens : {1, 8, 9, 15, 57}) {  // 57: sorted, as all are together
       MoeExpertsArgs args = problem.Args();
       args.x = args.x.Slice(first, num_tokens);
       args.expert_ids = args.expert_ids.Slice(first, num_tokens);
@@ -208,6 +212,77 @@ TEST_P(TensorProductTest, ExpertsAreCloseAndHaveTheSameBitsInAnyBatch) {
     }
     EXPECT_TRUE(test::HasSameBits(problem.y.Elements(), together));
   }
+}
+
+// Tiles among few pairs, and their ends, whatever the number of experts.
+TEST_P(TensorProductTest, FewPairsFindTheirTiles) {
+  using Load = self_test::ExpertChoice;
+  for (const int64_t num_experts : {3, 70}) {
+    for (const Load load : {Load::kRandom, Load::kOneExpert}) {
+      for (const auto& [num_tokens, shared_size] : {std::pair<int64_t, int64_t>{1, 0},
+                                                    {2, 384},
+                                                    {17, 256},
+                                                    {25, 256},
+                                                    {26, 256},
+                                                    {42, 0}}) {
+        self_test::MoeExpertsProblem problem(GetParam(),
+                                             {.num_tokens = num_tokens,
+                                              .hidden_size = 80,
+                                              .intermediate_size = 128,
+                                              .num_experts = num_experts,
+                                              .top_k = 3,
+                                              .load = load,
+                                              .shared_size = shared_size});
+        const std::vector<float> expected = problem.Run(reference_, runner_.context);
+        EXPECT_TRUE(test::IsClose(
+            problem.Run(table_, runner_.context), expected, problem.Tolerances(expected)));
+        EXPECT_TRUE(problem.GuardsIntact());
+      }
+    }
+  }
+}
+
+// Where a step has few tokens, launches are a good part of its time.
+TEST_P(TensorProductTest, OpsOfADecodeStepAreFewLaunches) {
+  constexpr int64_t kTokens = 2;
+  const std::vector<float> rows(kTokens * 2048);
+  const auto num_launches = [&](const auto& op, auto args) {
+    args.x = MakeView(rows.data(), kTokens, args.x.extent(1));  // as the model has them
+    const int64_t before = emulation::NumLaunches();
+    op(args, runner_.context);
+    return emulation::NumLaunches() - before;
+  };
+  const self_test::LinearProblem linear(GetParam(),
+                                        {.num_tokens = kTokens, .in = 2048, .out = 512});
+  ASSERT_GT(NumSegments(linear.Args().weight), 1);
+  EXPECT_EQ(num_launches(table_.linear, linear.Args()), 1);
+  const self_test::MlpProblem mlp(
+      GetParam(), {.num_tokens = kTokens, .hidden_size = 256, .intermediate_size = 1408});
+  EXPECT_EQ(num_launches(table_.mlp, mlp.Args()), 2);
+  const self_test::MoeExpertsProblem experts(GetParam(),
+                                             {.num_tokens = kTokens,
+                                              .hidden_size = 256,
+                                              .intermediate_size = 128,
+                                              .num_experts = 64,
+                                              .top_k = 6,
+                                              .load = self_test::ExpertChoice::kRandom,
+                                              .shared_size = 256});
+  EXPECT_EQ(num_launches(table_.moe_experts, experts.Args()), 2);
+  self_test::MlaProjectProblem project(GetParam(),
+                                       {.num_tokens = kTokens,
+                                        .hidden_size = 256,
+                                        .q_lora_rank = 0,
+                                        .num_heads = 2,
+                                        .nope_dim = 128,
+                                        .rope_dim = 64,
+                                        .kv_lora_rank = 512},
+                                       DType::kBf16);
+  EXPECT_EQ(num_launches(table_.mla_project, project.Args()), 2);
+  self_test::MlaAttentionProblem attention(
+      GetParam(), {2, 128, 64, 512, 128, 64, {{600, 1}, {70, 1}}}, DType::kBf16);
+  const int64_t before = emulation::NumLaunches();
+  attention.Call(table_, runner_.context);
+  EXPECT_EQ(emulation::NumLaunches() - before, 3);
 }
 
 INSTANTIATE_TEST_SUITE_P(Formats, TensorProductTest, testing::ValuesIn(kSpecs), NameOfSpec);

@@ -10,6 +10,7 @@
 #include <cstring>
 #include <utility>
 
+#include "tests/support/cuda_emulation/cuda_types.h"
 #include "tests/support/cuda_emulation/emulator.h"
 
 #define __global__
@@ -24,41 +25,17 @@ using std::isnan;
 using std::max;
 using std::min;
 
-struct dim3 {
-  unsigned x = 1;
-  unsigned y = 1;
-  unsigned z = 1;
-  // As in CUDA, so that `grid = n` works.
-  // NOLINTNEXTLINE(google-explicit-constructor)
-  constexpr dim3(unsigned x_extent = 1, unsigned y_extent = 1, unsigned z_extent = 1)
-      : x(x_extent), y(y_extent), z(z_extent) {}
-};
-
-struct float2 {
-  alignas(8) float x;
-  float y;
-};
-struct float4 {
-  alignas(16) float x;
-  float y, z, w;
-};
-struct uint2 {
-  alignas(8) uint32_t x;
-  uint32_t y;
-};
-struct uint4 {
-  alignas(16) uint32_t x;
-  uint32_t y, z, w;
-};
-inline float4 make_float4(float x, float y, float z, float w) {
-  return {x, y, z, w};
-}
-inline float2 make_float2(float x, float y) {
-  return {x, y};
-}
-
 inline void __syncthreads() {
   hadal::emulation::SyncThreads();
+}
+inline int __syncthreads_or(int predicate) {
+  static thread_local bool any = false;  // of the one block that runs
+  __syncthreads();
+  any = false;
+  __syncthreads();
+  any = any || predicate != 0;
+  __syncthreads();
+  return any ? 1 : 0;
 }
 inline void __syncwarp(uint32_t mask = ~0U) {
   hadal::emulation::JoinWarp(mask, nullptr, nullptr);
@@ -143,8 +120,17 @@ T atomicAdd(T* address, T value) {
   *address = before + value;
   return before;
 }
+inline uint32_t atomicInc(uint32_t* address, uint32_t highest) {
+  const uint32_t before = *address;
+  *address = before >= highest ? 0 : before + 1;
+  return before;
+}
 template <typename T>
 T __ldg(const T* address) {
+  return *address;
+}
+template <typename T>
+T __ldcg(const T* address) {
   return *address;
 }
 inline void __threadfence() {}

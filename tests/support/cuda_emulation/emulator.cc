@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <atomic>
 #include <cstdlib>
 #include <cstring>
 #include <deque>
@@ -329,9 +330,16 @@ std::optional<Launches>& Captured() {
   return captured;
 }
 
+std::atomic<int64_t> num_launches = 0;
+
 }  // namespace
 
+int64_t NumLaunches() {
+  return num_launches;
+}
+
 void Launch(std::function<void()> run) {
+  ++num_launches;
   if (Captured().has_value()) {
     Captured()->push_back(std::move(run));
   } else {

@@ -26,6 +26,8 @@ using Launches = std::vector<std::function<void()>>;
 
 /// Calls run(), or keeps it for EndCapture where this thread captures.
 void Launch(std::function<void()> run);
+/// Calls of Launch so far.
+int64_t NumLaunches();
 void BeginCapture();
 Launches EndCapture();
 /// Ends the program where this thread captures: for calls that fail then.
