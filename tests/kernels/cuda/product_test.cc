@@ -8,11 +8,9 @@
 #include "kernels/cuda/product/plan.h"
 #include "kernels/self_test/linear.h"
 #include "kernels/self_test/mla_attention.h"
-#include "kernels/self_test/mla_project.h"
 #include "kernels/self_test/mlp.h"
 #include "kernels/self_test/moe_experts.h"
 #include "tests/support/compare.h"
-#include "tests/support/cuda_emulation/emulator.h"
 #include "tests/support/emulated_table.h"
 #include "tests/support/kernel_runner.h"
 
@@ -240,49 +238,6 @@ TEST_P(TensorProductTest, FewPairsFindTheirTiles) {
       }
     }
   }
-}
-
-// Where a step has few tokens, launches are a good part of its time.
-TEST_P(TensorProductTest, OpsOfADecodeStepAreFewLaunches) {
-  constexpr int64_t kTokens = 2;
-  const std::vector<float> rows(kTokens * 2048);
-  const auto num_launches = [&](const auto& op, auto args) {
-    args.x = MakeView(rows.data(), kTokens, args.x.extent(1));  // as the model has them
-    const int64_t before = emulation::NumLaunches();
-    op(args, runner_.context);
-    return emulation::NumLaunches() - before;
-  };
-  const self_test::LinearProblem linear(GetParam(),
-                                        {.num_tokens = kTokens, .in = 2048, .out = 512});
-  ASSERT_GT(NumSegments(linear.Args().weight), 1);
-  EXPECT_EQ(num_launches(table_.linear, linear.Args()), 1);
-  const self_test::MlpProblem mlp(
-      GetParam(), {.num_tokens = kTokens, .hidden_size = 256, .intermediate_size = 1408});
-  EXPECT_EQ(num_launches(table_.mlp, mlp.Args()), 2);
-  const self_test::MoeExpertsProblem experts(GetParam(),
-                                             {.num_tokens = kTokens,
-                                              .hidden_size = 256,
-                                              .intermediate_size = 128,
-                                              .num_experts = 64,
-                                              .top_k = 6,
-                                              .load = self_test::ExpertChoice::kRandom,
-                                              .shared_size = 256});
-  EXPECT_EQ(num_launches(table_.moe_experts, experts.Args()), 2);
-  self_test::MlaProjectProblem project(GetParam(),
-                                       {.num_tokens = kTokens,
-                                        .hidden_size = 256,
-                                        .q_lora_rank = 0,
-                                        .num_heads = 2,
-                                        .nope_dim = 128,
-                                        .rope_dim = 64,
-                                        .kv_lora_rank = 512},
-                                       DType::kBf16);
-  EXPECT_EQ(num_launches(table_.mla_project, project.Args()), 2);
-  self_test::MlaAttentionProblem attention(
-      GetParam(), {2, 128, 64, 512, 128, 64, {{600, 1}, {70, 1}}}, DType::kBf16);
-  const int64_t before = emulation::NumLaunches();
-  attention.Call(table_, runner_.context);
-  EXPECT_EQ(emulation::NumLaunches() - before, 3);
 }
 
 INSTANTIATE_TEST_SUITE_P(Formats, TensorProductTest, testing::ValuesIn(kSpecs), NameOfSpec);
