@@ -10,8 +10,6 @@
 namespace hadal::cuda {
 namespace {
 
-constexpr int64_t kMaxScratchBytes = int64_t{256} << 20U;
-
 // q_nope as products with kv_b_proj take it: [num_tokens * num_heads, nope_dim], or as given.
 TensorView<const float, 3> NopeQueries(const MlaAttentionArgs& args,
                                        int64_t nope_dim,
@@ -101,8 +99,9 @@ void AttendTokens(const MlaAttentionArgs& args,
 void MlaAttention(const MlaAttentionArgs& args, ExecutionContext& context) {
   const int64_t num_tokens = args.q.extent(0);
   const int64_t num_parts = NumParts(args.block_tables.extent(1) * args.cache.block_size);
+  const int64_t nope_dim = args.q.extent(2) - (args.cache.row_width - args.kv_lora_rank);
   const int64_t at_once =
-      TokensAtOnce(args.q.extent(1), num_parts, args.kv_lora_rank, kMaxScratchBytes);
+      TokensAtOnce(ScratchBytesOfToken(args.q.extent(1), num_parts, args.kv_lora_rank, nope_dim));
   for (int64_t first = 0; first < num_tokens; first += at_once) {
     const int64_t count = std::min(at_once, num_tokens - first);
     MlaAttentionArgs some = args;

@@ -1,5 +1,6 @@
 #include "kernels/mla_attention.h"
 
+#include "kernels/cuda/attention/plan.h"
 #include "kernels/quantization/panels.h"
 #include "kernels/self_test/attention_bounds.h"
 #include "kernels/self_test/mla_attention.h"
@@ -76,6 +77,22 @@ class Problem : public self_test::MlaAttentionProblem {
     args.out = args.out.Slice(t, 1);
     table.mla_attention(args, runner.context);
     return OfTokens(Outputs(), t, t + 1);
+  }
+
+  // The same with block tables of `max_blocks`, of which those behind a context are never read.
+  std::vector<float> RunWithWideTables(const KernelTable& table,
+                                       test::KernelRunner& runner,
+                                       int64_t max_blocks) {
+    MlaAttentionArgs args = Args(MlaForm::kAbsorbed);
+    const TensorView<const int32_t, 2> narrow = args.block_tables;
+    std::vector<int32_t> wide(static_cast<size_t>(narrow.extent(0) * max_blocks));
+    for (int64_t s = 0; s < narrow.extent(0); ++s) {
+      std::copy(narrow.Row(s).begin(), narrow.Row(s).end(), wide.begin() + s * max_blocks);
+    }
+    args.block_tables =
+        MakeView(static_cast<const int32_t*>(wide.data()), narrow.extent(0), max_blocks);
+    table.mla_attention(args, runner.context);
+    return Outputs();
   }
 
   // The elements of `all` that belong to queries [begin, end).
@@ -171,6 +188,26 @@ TEST_P(MlaAttentionTilesParityTest, ShapesAloneAndTogether) {
       }
     }
   }
+}
+
+// On GPUs, tables so wide that the scratch of three tokens is all that there may be: cuts lie
+// inside sequences and between them.
+TEST_P(MlaAttentionParityTest, BitsDoNotDependOnSlices) {
+  const Shape shape = {16, 64, 64, 512, 64, 64, {{66, 4}, {0, 0}, {1, 1}, {9, 3}}};
+  int64_t max_blocks = 1;
+  const auto tokens_at_once = [&] {
+    return cuda::TokensAtOnce(cuda::ScratchBytesOfToken(
+        shape.num_heads, cuda::NumParts(max_blocks * shape.block_size), shape.kv_lora_rank, 64));
+  };
+  while (tokens_at_once() > 3) {
+    max_blocks += cuda::kPartPositions / shape.block_size;
+  }
+  ASSERT_EQ(tokens_at_once(), 3);
+  Problem problem(GetParam().weights, shape, DType::kBf16);
+  const std::vector<float> expected = problem.Run(table_, *runners_[1], MlaForm::kAbsorbed);
+  problem.Reset();
+  EXPECT_TRUE(
+      test::HasSameBits(problem.RunWithWideTables(table_, *runners_[1], max_blocks), expected));
 }
 
 // Tokens [0, 2) are of sequence 0, [2, 7) of sequence 1 at positions 65 to 69, [7, 8) of

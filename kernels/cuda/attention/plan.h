@@ -45,14 +45,21 @@ constexpr int64_t MaxQueryTiles(int64_t num_tokens,
   return num_tokens * num_heads / columns + num_sequences;
 }
 
-/// Tokens that are attended to at once, so that what lies between the kernels stays below about
-/// `max_bytes`. Results do not depend on it.
-constexpr int64_t TokensAtOnce(int64_t num_heads,
-                               int64_t num_parts,
-                               int64_t kv_lora_rank,
-                               int64_t max_bytes) {
-  const int64_t floats = num_heads * (num_parts * (kv_lora_rank + 2) + 2 * kv_lora_rank);
-  return std::max<int64_t>(1, max_bytes / (floats * int64_t{sizeof(float)}));
+/// What lies between the kernels for one token, in bytes: its queries, as they are and absorbed,
+/// its parts, and its latents.
+constexpr int64_t ScratchBytesOfToken(int64_t num_heads,
+                                      int64_t num_parts,
+                                      int64_t kv_lora_rank,
+                                      int64_t nope_dim) {
+  const int64_t floats = nope_dim + num_parts * (kv_lora_rank + 2) + 2 * kv_lora_rank;
+  return num_heads * floats * int64_t{sizeof(float)};
+}
+
+/// Tokens that are attended to at once, so that what lies between the kernels stays below
+/// kMaxScratchBytes, unless one token takes more. Results do not depend on it.
+inline constexpr int64_t kMaxScratchBytes = int64_t{256} << 20U;
+constexpr int64_t TokensAtOnce(int64_t scratch_bytes_of_token) {
+  return std::max<int64_t>(1, kMaxScratchBytes / scratch_bytes_of_token);
 }
 
 }  // namespace hadal::cuda

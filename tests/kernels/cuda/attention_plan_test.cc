@@ -33,8 +33,10 @@ TEST(AttentionPlanTest, PartsCoverTheContext) {
 }
 
 TEST(AttentionPlanTest, ScratchIsBoundedUnlessATokenAloneNeedsMore) {
-  EXPECT_EQ(TokensAtOnce(16, 1, 512, 16 * (514 + 1024) * 4 * 10), 10);
-  EXPECT_EQ(TokensAtOnce(128, 1000, 512, 1 << 20), 1);
+  EXPECT_EQ(ScratchBytesOfToken(16, 3, 512, 128), 16 * (128 + 3 * 514 + 1024) * 4);
+  EXPECT_EQ(TokensAtOnce(kMaxScratchBytes / 10), 10);
+  EXPECT_EQ(TokensAtOnce(kMaxScratchBytes / 10 + 1), 9);
+  EXPECT_EQ(TokensAtOnce(kMaxScratchBytes + 1), 1);
 }
 
 TEST(AttentionPlanTest, ProductsJoinFewParts) {
