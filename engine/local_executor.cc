@@ -54,8 +54,11 @@ absl::StatusOr<std::unique_ptr<LocalExecutor>> LocalExecutor::Create(Args args) 
         Drafter::Create(
             {.config = config, .device = model_device, .max_step_tokens = args.max_step_tokens}));
   }
-  return std::unique_ptr<LocalExecutor>(new LocalExecutor(
+  const auto scratch_bytes = static_cast<size_t>(args.scratch_bytes);
+  std::unique_ptr<LocalExecutor> executor(new LocalExecutor(
       std::move(args), std::move(hidden), std::move(sampler), std::move(drafter)));
+  RETURN_IF_ERROR(executor->context_.scratch.Reserve(scratch_bytes));
+  return executor;
 }
 
 LocalExecutor::LocalExecutor(Args args,

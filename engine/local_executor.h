@@ -40,6 +40,7 @@ class LocalExecutor final : public Executor {
     const Device& device;     // the host's memory, for what ops do not need
     int64_t max_step_tokens;  // of one step
     int64_t max_samples;      // of one step
+    int64_t scratch_bytes;    // of the kernels' device, kept from the start: step_memory.h
     bool can_draft = false;   // whether steps may ask for drafts: the model has an MTP module
   };
 
@@ -61,6 +62,9 @@ class LocalExecutor final : public Executor {
 
   /// How each op has behaved so far. Any thread.
   [[nodiscard]] std::vector<KernelHealth> kernel_health() const { return guard_.health(); }
+
+  /// Bytes of scratch on the kernels' device. Between steps.
+  [[nodiscard]] size_t scratch_bytes() const { return context_.scratch.capacity_bytes(); }
 
   /// Of the steps so far. Between steps.
   [[nodiscard]] const StepRecordings& recordings() const { return recordings_; }

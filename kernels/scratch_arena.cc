@@ -11,6 +11,14 @@ constexpr size_t kMinChunkBytes = size_t{1} << 20U;
 
 }  // namespace
 
+absl::Status ScratchArena::Reserve(size_t size_bytes) {
+  CHECK(chunks_.empty());
+  ASSIGN_OR_RETURN(DeviceBuffer chunk, DeviceBuffer::Allocate(*device_, size_bytes));
+  chunks_.push_back(std::move(chunk));
+  ++generation_;
+  return absl::OkStatus();
+}
+
 void* ScratchArena::AllocateBytes(size_t size_bytes) {
   const size_t rounded = (size_bytes + kAlignment - 1) / kAlignment * kAlignment;
   while (top_.chunk < chunks_.size()) {

@@ -17,8 +17,12 @@ class ScratchArena {
  public:
   explicit ScratchArena(const Device& device) : device_(&device) {}
 
+  /// Takes this much from the device at once, in one piece: uses up to there ask it for no more.
+  /// ResourceExhausted when it has no room. REQUIRES: nothing was allocated yet.
+  absl::Status Reserve(size_t size_bytes);
+
   /// Dense, uninitialised, aligned to 64 bytes; valid until the innermost ScratchScope ends.
-  /// Running out of device memory is fatal: the memory plan accounts for scratch before start.
+  /// Running out of device memory is fatal: memory plans account for scratch before the start.
   template <typename T, typename... Extent>
   TensorView<T, sizeof...(Extent)> Allocate(Extent... extent) {
     int64_t count = 1;

@@ -125,14 +125,6 @@ int64_t CacheBytesPerToken(const ModelConfig& config, DType dtype) {
   return config.num_hidden_layers * CacheRowBytes(config, dtype);
 }
 
-MemoryPlan PlanMemory(const ModelConfig& config, const MemoryPlanArgs& args) {
-  CHECK_GE(args.num_cached_tokens, 0);
-  CHECK_LE(args.num_cached_tokens, kMaxCachedTokens);
-  return {.weight_bytes = args.weight_bytes,
-          .cache_bytes = CacheBytesPerToken(config, args.cache_dtype) * args.num_cached_tokens,
-          .available_bytes = args.available_bytes};
-}
-
 absl::StatusOr<int64_t> ReadAvailableMemory(const std::string& meminfo_path) {
   std::ifstream file(meminfo_path);  // files under /proc have no size, so they cannot be mapped
   std::string line;

@@ -50,25 +50,6 @@ int64_t CacheRowBytes(const ModelConfig& config, DType dtype);
 /// Bytes of one token's cache rows in all main layers, stored as `dtype`.
 int64_t CacheBytesPerToken(const ModelConfig& config, DType dtype);
 
-/// Whether a model and its cache fit this machine.
-struct MemoryPlan {
-  int64_t weight_bytes = 0;
-  int64_t cache_bytes = 0;
-  int64_t available_bytes = 0;
-
-  [[nodiscard]] int64_t needed_bytes() const { return weight_bytes + cache_bytes; }
-  [[nodiscard]] bool Fits() const { return needed_bytes() <= available_bytes; }
-};
-
-struct MemoryPlanArgs {
-  int64_t weight_bytes = 0;
-  DType cache_dtype = DType::kBf16;
-  int64_t num_cached_tokens = 0;  // of all sequences; at most 2^28
-  int64_t available_bytes = 0;
-};
-
-MemoryPlan PlanMemory(const ModelConfig& config, const MemoryPlanArgs& args);
-
 /// `MemAvailable` of a file in the format of /proc/meminfo, in bytes: what programs can get without
 /// swapping. InvalidArgument when the file or its line is missing or malformed.
 absl::StatusOr<int64_t> ReadAvailableMemory(const std::string& meminfo_path);

@@ -47,19 +47,11 @@ void CheckDense(const TensorView<T, 2>& rows) {
   CHECK(rows.extent(0) <= 1 || rows.strides[0] == rows.extent(1));
 }
 
-// Few widths: multiples of the eight blocks that attention takes at a time, and further up two for
-// each doubling.
-int64_t WidthOnDevice(int64_t max_blocks) {
-  const auto octave = static_cast<int64_t>(std::bit_ceil(static_cast<uint64_t>(max_blocks)));
-  const int64_t unit = std::max<int64_t>(8, octave / 4);
-  return (max_blocks + unit - 1) / unit * unit;
-}
-
 // What is added names block 0, as positions behind the last one may: nobody reads there.
 TensorView<const int32_t, 2> Widen(const TensorView<const int32_t, 2>& block_tables,
                                    ScratchArena& scratch) {
   const auto wide =
-      scratch.Allocate<int32_t>(block_tables.extent(0), WidthOnDevice(block_tables.extent(1)));
+      scratch.Allocate<int32_t>(block_tables.extent(0), TableWidthOnDevice(block_tables.extent(1)));
   for (int64_t sequence = 0; sequence < wide.extent(0); ++sequence) {
     const auto blocks = block_tables.Row(sequence);
     const auto place = wide.Row(sequence);
@@ -69,6 +61,12 @@ TensorView<const int32_t, 2> Widen(const TensorView<const int32_t, 2>& block_tab
 }
 
 }  // namespace
+
+int64_t TableWidthOnDevice(int64_t max_blocks) {
+  const auto octave = static_cast<int64_t>(std::bit_ceil(static_cast<uint64_t>(max_blocks)));
+  const int64_t unit = std::max<int64_t>(8, octave / 4);
+  return (max_blocks + unit - 1) / unit * unit;
+}
 
 Step OnDevice(const Step& step) {
   const Device& device = *step.kernels.device;

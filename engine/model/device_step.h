@@ -7,6 +7,10 @@
 
 namespace hadal {
 
+/// How wide block tables of `max_blocks` are there: one of few widths, multiples of the eight
+/// blocks that attention takes at a time, and further up two for each doubling.
+int64_t TableWidthOnDevice(int64_t max_blocks);
+
 /// The same step with all that its ops read in the device's memory, by one copy, which begins here:
 /// HostScratch(step.context) is kept until finish_copies. Lasts as long as the scratch of
 /// step.context. Block tables are wider there, so that steps of growing sequences keep their shape

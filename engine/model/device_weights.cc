@@ -9,10 +9,8 @@
 namespace hadal {
 namespace {
 
-constexpr int64_t kAlignment = 256;
-
 int64_t RoundUp(int64_t size_bytes) {
-  return (size_bytes + kAlignment - 1) / kAlignment * kAlignment;
+  return (size_bytes + kDeviceAlignment - 1) / kDeviceAlignment * kDeviceAlignment;
 }
 
 // Visit calls visit(pointer, bytes) for each piece of memory that its argument's views name.

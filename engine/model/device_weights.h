@@ -11,6 +11,9 @@
 
 namespace hadal {
 
+/// Where tensors begin, in bytes.
+inline constexpr int64_t kDeviceAlignment = 256;
+
 /// Bytes that the tensors of `weights` take, the gaps between copies of them left out.
 int64_t TensorBytes(const Weights& weights);
 

@@ -24,8 +24,7 @@ class WeightLoader {
     weights_.packed_ = std::move(packed);
   }
 
-  absl::StatusOr<Weights> Load(int64_t mapped_bytes) {
-    weights_.mapped_bytes_ = mapped_bytes;
+  absl::StatusOr<Weights> Load() {
     ASSIGN_OR_RETURN(weights_.embed_tokens, Matrix("model.embed_tokens.weight"));
     for (int64_t i = 0; i < config_.num_hidden_layers; ++i) {
       ASSIGN_OR_RETURN(LayerWeights layer, Layer(i));
@@ -235,11 +234,7 @@ absl::StatusOr<Weights> Weights::Load(const LoadArgs& args) {
   if (args.read_ahead == ReadAhead::kAll && args.device.is_host) {
     ReadAll(tensors, [&](int64_t done_bytes) { progress(done_bytes, total_bytes); });
   }
-  const bool is_in_memory =
-      packed.has_value() && packed->origin() == PackedWeights::Origin::kMemory;
-  ASSIGN_OR_RETURN(Weights weights,
-                   WeightLoader(args.checkpoint, std::move(packed))
-                       .Load(is_in_memory ? weight_bytes - packed_bytes : weight_bytes));
+  ASSIGN_OR_RETURN(Weights weights, WeightLoader(args.checkpoint, std::move(packed)).Load());
   if (args.device.is_host) {
     return weights;
   }
@@ -269,6 +264,19 @@ int64_t Weights::SizeBytes(const Checkpoint& checkpoint, WeightPacking packing) 
                                    ? 0
                                    : MakePackedLayout(checkpoint.config(), packing).total_bytes;
   return SumBytes(TensorsInUse(checkpoint, packing)) + packed_bytes;
+}
+
+int64_t Weights::DeviceBytes(const Checkpoint& checkpoint, WeightPacking packing) {
+  int64_t bytes = SizeBytes(checkpoint, packing);
+  if (packing != WeightPacking::kNative) {
+    bytes += std::ssize(MakePackedLayout(checkpoint.config(), packing).matrices) * kDeviceAlignment;
+  }
+  for (const TensorInfo* tensor : TensorsInUse(checkpoint, packing)) {
+    const bool is_vector = tensor->shape.size() == 1;
+    bytes += kDeviceAlignment +
+             (is_vector ? tensor->shape[0] * (SizeOf(DType::kF32) - SizeOf(tensor->dtype)) : 0);
+  }
+  return bytes;
 }
 
 }  // namespace hadal

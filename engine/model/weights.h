@@ -81,8 +81,9 @@ class Weights {
   /// Bytes of all that a model uses of `checkpoint`, packed like that.
   static int64_t SizeBytes(const Checkpoint& checkpoint, WeightPacking packing);
 
-  /// Of those, the bytes that are read from mapped files by ops.
-  [[nodiscard]] int64_t mapped_bytes() const { return mapped_bytes_; }
+  /// The same on a device other than the host, at most: vectors are widened there, and all tensors
+  /// are aligned.
+  static int64_t DeviceBytes(const Checkpoint& checkpoint, WeightPacking packing);
 
   /// Where packed weights came from; nothing with kNative.
   [[nodiscard]] std::optional<PackedWeights::Origin> packed_origin() const {
@@ -100,7 +101,6 @@ class Weights {
   std::vector<DeviceBuffer> owned_;
   std::optional<PackedWeights> packed_;
   std::optional<PackedWeights::Origin> packed_origin_;
-  int64_t mapped_bytes_ = 0;
 };
 
 }  // namespace hadal

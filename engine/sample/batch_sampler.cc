@@ -8,8 +8,6 @@
 namespace hadal {
 namespace {
 
-constexpr int64_t kSliceRows = 64;  // of logits at a time
-
 TensorView<float, 2> ViewOf(const DeviceBuffer& buffer, int64_t rows, int64_t columns) {
   return MakeView(static_cast<float*>(buffer.data()), rows, columns);
 }

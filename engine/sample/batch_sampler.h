@@ -30,6 +30,8 @@ class BatchSampler {
     int64_t max_samples;         // of one call
   };
 
+  static constexpr int64_t kSliceRows = 64;  // of logits at a time
+
   /// ResourceExhausted when the buffers find no room.
   static absl::StatusOr<BatchSampler> Create(const Args& args);
 

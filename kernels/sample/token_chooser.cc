@@ -12,6 +12,12 @@ TokenChooser::TokenChooser(size_t vocab_size, ScratchArena& memory)
     : strip_highest_(memory.Allocate<float>(NumStrips(vocab_size)).Row()),
       weights_(vocab_size, memory) {}
 
+int64_t TokenChooser::ScratchBytes(int64_t vocab_size) {
+  const auto num_strips = static_cast<int64_t>(NumStrips(static_cast<size_t>(vocab_size)));
+  return int64_t{sizeof(TokenChooser)} + num_strips * int64_t{sizeof(float)} +
+         TokenWeights::ScratchBytes(vocab_size);
+}
+
 bool TokenChooser::Read(std::span<const float> logits) {
   logits_ = logits;
   for (size_t strip = 0; strip < strip_highest_.size(); ++strip) {

@@ -16,6 +16,9 @@ class TokenChooser {
   /// Works in room of `memory`, for as long as that lasts.
   TokenChooser(size_t vocab_size, ScratchArena& memory);
 
+  /// Bytes of that room, and of the chooser itself.
+  static int64_t ScratchBytes(int64_t vocab_size);
+
   /// Looks at a row, [vocab_size], which stays as it is until the next one. Whether a token can be
   /// chosen: the highest logit is finite.
   bool Read(std::span<const float> logits);

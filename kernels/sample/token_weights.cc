@@ -41,6 +41,13 @@ TokenWeights::TokenWeights(size_t vocab_size, ScratchArena& memory)
       bucket_sums_(memory.Allocate<BucketSums>(kNumBuckets).Row()),
       strip_scratch_(memory.Allocate<float>(heaviest_.size()).Row()) {}
 
+int64_t TokenWeights::ScratchBytes(int64_t vocab_size) {
+  const auto num_strips = static_cast<int64_t>(NumStrips(static_cast<size_t>(vocab_size)));
+  return vocab_size * int64_t{sizeof(float) + sizeof(uint32_t)} +
+         num_strips * int64_t{2 * sizeof(float) + sizeof(uint8_t)} +
+         int64_t{kNumBuckets * sizeof(BucketSums)};
+}
+
 void TokenWeights::Reset(const Args& args) {
   CHECK_EQ(args.logits.size(), weights_.size());
   CHECK_EQ(args.strip_highest.size(), heaviest_.size());

@@ -25,6 +25,9 @@ class TokenWeights {
   /// Works in room of `memory`, some 8 bytes for each token, for as long as that lasts.
   TokenWeights(size_t vocab_size, ScratchArena& memory);
 
+  /// Bytes of that room.
+  static int64_t ScratchBytes(int64_t vocab_size);
+
   /// The weights of all tokens. REQUIRES: the highest logit is finite.
   void Reset(const Args& args);
 

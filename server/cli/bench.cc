@@ -5,9 +5,9 @@
 
 #include <boost/json/object.hpp>
 
+#include "base/log.h"
 #include "engine/api/sampling_params.h"
 #include "engine/local_executor.h"
-#include "engine/model/cache_budget.h"
 #include "engine/model/kv_cache.h"
 #include "kernels/kernel_registry.h"
 #include "server/bench/driver.h"
@@ -15,6 +15,7 @@
 #include "server/cli/exit_code.h"
 #include "server/cli/json_output.h"
 #include "server/cli/model/draft_tokens.h"
+#include "server/cli/model/engine_memory.h"
 #include "server/cli/model/loaded_model.h"
 #include "server/cli/model/text_model.h"
 
@@ -94,22 +95,24 @@ absl::StatusOr<Limits> MakeLimits(const BenchOptions& options,
   return limits;
 }
 
-// Unless told otherwise, room for all sequences that can run.
-absl::StatusOr<int64_t> ChooseNumBlocks(const std::optional<CacheMemory>& memory,
-                                        const LoadedModel& loaded,
-                                        DType cache_dtype,
-                                        const Limits& limits,
-                                        const Workload& workload) {
-  ASSIGN_OR_RETURN(const int64_t available_bytes, AvailableBytes(loaded.device()));
-  return NumCacheBlocks(
-      {.config = loaded.config(),
-       .mtp = MtpCacheFor(limits),
-       .dtype = cache_dtype,
-       .memory = memory,
-       .available_bytes = available_bytes,
-       .weight_bytes = loaded.weights().mapped_bytes(),
-       .max_running_sequences = std::min(limits.max_running_sequences, workload.num_requests()),
-       .max_sequence_tokens = workload.max_request_tokens()});
+// By default there is room for all sequences that can run: no more than the workload has, and none
+// longer than its longest.
+absl::StatusOr<EngineMemory> PlanBench(const BenchOptions& options,
+                                       const Checkpoint& checkpoint,
+                                       const Device& device,
+                                       DType cache_dtype,
+                                       Limits limits,
+                                       const Workload& workload) {
+  limits.max_running_sequences = std::min(limits.max_running_sequences, workload.num_requests());
+  limits.max_sequence_tokens = workload.max_request_tokens();
+  return PlanEngineMemory(
+      {.config = checkpoint.config(),
+       .device = device,
+       .weight_bytes = PlannedWeightBytes(checkpoint, options.model.weights, device),
+       .num_threads = options.model.threads,
+       .cache_dtype = cache_dtype,
+       .cache_memory = options.cache_memory,
+       .limits = limits});
 }
 
 boost::json::value TextOrNull(const std::string& text) {
@@ -160,18 +163,23 @@ boost::json::object Echo(const BenchOptions& options,
 
 absl::Status RunCommand(const BenchOptions& options) {
   // 1. What does not need the weights comes first, so that mistakes show at once.
-  ASSIGN_OR_RETURN(const ModelConfig config, CheckpointFault(ReadModelConfig(options.model.model)));
+  SetLogLevel(options.model.log_level);
+  ASSIGN_OR_RETURN(Checkpoint checkpoint, CheckpointFault(Checkpoint::Open(options.model.model)));
+  const ModelConfig config = checkpoint.config();
   ASSIGN_OR_RETURN(const KernelTable kernels, BuildKernelTable(options.model.kernels));
   ASSIGN_OR_RETURN(const Workload::Args workload_args, MakeWorkload(options, config));
   const Workload workload(workload_args);
   ASSIGN_OR_RETURN(Limits limits, MakeLimits(options, config, workload));
   const DType cache_dtype = options.cache_dtype.value_or(DefaultCacheDType(config));
 
+  ASSIGN_OR_RETURN(const EngineMemory memory,
+                   PlanBench(options, checkpoint, *kernels.device, cache_dtype, limits, workload));
+  Log(LogLevel::kInfo, "memory plan: " + Describe(memory.plan));
+  limits.num_blocks = memory.plan.num_blocks;
+
   // 2. The model, its cache, what runs steps.
   ASSIGN_OR_RETURN(const std::unique_ptr<LoadedModel> loaded,
-                   LoadedModel::Load(options.model, kernels));
-  ASSIGN_OR_RETURN(limits.num_blocks,
-                   ChooseNumBlocks(options.cache_memory, *loaded, cache_dtype, limits, workload));
+                   LoadedModel::Load(options.model, std::move(checkpoint), kernels));
   ASSIGN_OR_RETURN(KvCache cache,
                    KvCache::Create({.config = loaded->config(),
                                     .mtp = MtpCacheFor(limits),
@@ -180,14 +188,14 @@ absl::Status RunCommand(const BenchOptions& options) {
                                     .device = loaded->device()}));
   boost::json::object echo = Echo(options, limits, *loaded, cache, cache_dtype);
   ASSIGN_OR_RETURN(const std::unique_ptr<LocalExecutor> executor,
-                   LocalExecutor::Create(
-                       {.model = loaded->model(),
-                        .cache = std::move(cache),
-                        .pool = loaded->pool(),
-                        .device = HostOf(loaded->device()),
-                        .max_step_tokens = limits.max_step_tokens,
-                        .max_samples = limits.max_running_sequences * (1 + limits.max_draft_tokens),
-                        .can_draft = limits.max_draft_tokens > 0}));
+                   LocalExecutor::Create({.model = loaded->model(),
+                                          .cache = std::move(cache),
+                                          .pool = loaded->pool(),
+                                          .device = HostOf(loaded->device()),
+                                          .max_step_tokens = limits.max_step_tokens,
+                                          .max_samples = MaxSamples(limits),
+                                          .scratch_bytes = memory.steps.scratch_bytes,
+                                          .can_draft = limits.max_draft_tokens > 0}));
 
   // 3. A short request that is not measured, then the load.
   const SteadyClock clock;

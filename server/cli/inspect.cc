@@ -8,11 +8,12 @@
 
 #include "base/mapped_file.h"
 #include "engine/checkpoint/model_summary.h"
-#include "engine/model/cache_budget.h"
-#include "engine/model/kv_cache.h"
+#include "kernels/kernel_registry.h"
 #include "server/cli/commands.h"
 #include "server/cli/exit_code.h"
 #include "server/cli/json_output.h"
+#include "server/cli/model/engine_memory.h"
+#include "server/config/server_config.h"
 
 namespace hadal {
 namespace {
@@ -37,7 +38,17 @@ bool HasWeights(const std::string& dir) {
          });
 }
 
-absl::StatusOr<Report> MakeReport(const InspectOptions& options) {
+// What `hadal serve` allows by default, for one sequence.
+Limits DefaultLimits(int64_t context_tokens) {
+  const ServerConfig::Scheduling scheduling;
+  Limits limits;
+  limits.max_running_sequences = scheduling.max_running_sequences;
+  limits.max_step_tokens = scheduling.max_step_tokens;
+  limits.max_sequence_tokens = context_tokens;
+  return limits;
+}
+
+absl::StatusOr<Report> MakeReport(const InspectOptions& options, const Device& device) {
   Report report;
   report.has_weights = HasWeights(options.model);
   if (report.has_weights) {
@@ -45,40 +56,49 @@ absl::StatusOr<Report> MakeReport(const InspectOptions& options) {
     report.config = checkpoint.config();
     report.weights = StoredTotals(checkpoint);
     report.mtp_dropped = checkpoint.mtp_dropped();
+    report.plan.weight_bytes = PlannedWeightBytes(checkpoint, WeightPacking::kNative, device);
   } else {
     ASSIGN_OR_RETURN(report.config, ReadModelConfig(options.model));
   }
   report.summary = SummarizeModel(report.config);
   if (!report.has_weights) {
     report.weights = report.summary.weights;
+    report.plan.weight_bytes = SumBytes(report.weights);
   }
   report.cache_dtype = options.cache_dtype.value_or(DefaultCacheDType(report.config));
   report.cache_bytes_per_token = CacheBytesPerToken(report.config, report.cache_dtype);
   report.context_tokens =
       options.context_tokens > 0 ? options.context_tokens : report.config.max_position_embeddings;
-  ASSIGN_OR_RETURN(const int64_t available_bytes, ReadAvailableMemory("/proc/meminfo"));
-  report.plan = PlanMemory(report.config,
-                           {.weight_bytes = SumBytes(report.weights),
-                            .cache_dtype = report.cache_dtype,
-                            .num_cached_tokens = report.context_tokens,
-                            .available_bytes = available_bytes});
+  const StepMemory steps =
+      StepMemoryOf({.config = report.config,
+                     .device = device,
+                     .weight_bytes = report.plan.weight_bytes,
+                     .num_threads = 0,
+                     .cache_dtype = report.cache_dtype,
+                     .cache_memory = std::nullopt,
+                     .limits = DefaultLimits(report.config.max_position_embeddings)});
+  report.plan.device = device.name;
+  report.plan.step_bytes = steps.total_bytes();
+  report.plan.num_blocks = NumBlocksFor(report.context_tokens);
+  report.plan.cache_bytes = report.cache_bytes_per_token * report.context_tokens;
+  ASSIGN_OR_RETURN(report.plan.available_bytes, AvailableBytes(device));
   return report;
 }
 
 // Plans for a cache of that much memory instead.
-absl::Status PlanCache(const CacheMemory& memory, Report& report) {
-  ASSIGN_OR_RETURN(const int64_t num_blocks,
-                   NumCacheBlocks({.config = report.config,
-                                   .mtp = MtpCache::kNone,
-                                   .dtype = report.cache_dtype,
-                                   .memory = memory,
-                                   .available_bytes = report.plan.available_bytes,
-                                   .weight_bytes = report.plan.weight_bytes,
-                                   .max_running_sequences = 1,
-                                   .max_sequence_tokens = report.context_tokens}));
-  report.context_tokens = num_blocks * kBlockSize;
-  report.plan.cache_bytes =
-      num_blocks * CacheBytesPerBlock(report.config, MtpCache::kNone, report.cache_dtype);
+absl::Status PlanCache(const CacheMemory& memory, const Device& device, Report& report) {
+  ASSIGN_OR_RETURN(report.plan,
+                   PlanMemory({.config = report.config,
+                               .mtp = MtpCache::kNone,
+                               .cache_dtype = report.cache_dtype,
+                               .memory = memory,
+                               .device = device,
+                               .available_bytes = report.plan.available_bytes,
+                               .weight_bytes = report.plan.weight_bytes,
+                               .step_bytes = report.plan.step_bytes,
+                               .max_running_sequences = 1,
+                               .max_sequence_tokens = report.context_tokens}));
+  report.context_tokens = report.plan.num_blocks * kBlockSize;
   return absl::OkStatus();
 }
 
@@ -107,7 +127,7 @@ boost::json::object ToJson(const Report& report) {
             {"mtp", parameters.mtp}}},
           {"weights",
            {{"present", report.has_weights},
-            {"bytes", report.plan.weight_bytes},
+            {"bytes", SumBytes(report.weights)},
             {"formats", std::move(formats)}}},
           {"cache",
            {{"dtype", text(NameOf(report.cache_dtype))},
@@ -115,9 +135,11 @@ boost::json::object ToJson(const Report& report) {
           {"context_length", report.config.max_position_embeddings},
           {"vocab_size", report.config.vocab_size},
           {"memory_plan",
-           {{"context_tokens", report.context_tokens},
-            {"cache_blocks", NumBlocksFor(report.context_tokens)},
+           {{"device", report.plan.device},
+            {"context_tokens", report.context_tokens},
+            {"cache_blocks", report.plan.num_blocks},
             {"weight_bytes", report.plan.weight_bytes},
+            {"step_bytes", report.plan.step_bytes},
             {"cache_bytes", report.plan.cache_bytes},
             {"needed_bytes", report.plan.needed_bytes()},
             {"available_bytes", report.plan.available_bytes},
@@ -141,7 +163,7 @@ void PrintLine(const char* label, const std::string& text) {
 }
 
 std::string WeightsLine(const Report& report) {
-  std::string line = Bytes(report.plan.weight_bytes);
+  std::string line = Bytes(SumBytes(report.weights));
   line += report.has_weights ? ":" : " as published (none in this folder):";
   for (const auto& [dtype, total] : report.weights) {
     line += absl::StrFormat(" %s %s", NameOf(dtype), Bytes(total.num_bytes));
@@ -188,22 +210,26 @@ void PrintReport(const Report& report) {
             absl::StrFormat(
                 "%d bytes a token (%s)", report.cache_bytes_per_token, NameOf(report.cache_dtype)));
   PrintLine("memory plan",
-            absl::StrFormat("weights %s + cache of %d blocks, %d tokens %s = %s; %s available: %s",
+            absl::StrFormat("weights %s + steps %s + cache of %d blocks, %d tokens %s = %s; %s "
+                            "available on device %s: %s",
                             Bytes(report.plan.weight_bytes),
-                            NumBlocksFor(report.context_tokens),
+                            Bytes(report.plan.step_bytes),
+                            report.plan.num_blocks,
                             report.context_tokens,
                             Bytes(report.plan.cache_bytes),
                             Bytes(report.plan.needed_bytes()),
                             Bytes(report.plan.available_bytes),
+                            report.plan.device,
                             report.plan.Fits() ? "fits" : "does not fit"));
 }
 
 }  // namespace
 
 absl::Status RunCommand(const InspectOptions& options) {
-  ASSIGN_OR_RETURN(Report report, CheckpointFault(MakeReport(options)));
+  ASSIGN_OR_RETURN(const KernelTable kernels, BuildKernelTable(options.kernels));
+  ASSIGN_OR_RETURN(Report report, CheckpointFault(MakeReport(options, *kernels.device)));
   if (options.cache_memory.has_value()) {
-    RETURN_IF_ERROR(PlanCache(*options.cache_memory, report));
+    RETURN_IF_ERROR(PlanCache(*options.cache_memory, *kernels.device, report));
   }
   if (options.format == OutputFormat::kJson) {
     PrintJson(ToJson(report));

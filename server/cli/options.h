@@ -9,7 +9,7 @@
 #include "base/dtype.h"
 #include "base/log.h"
 #include "engine/api/sampling_params.h"
-#include "engine/model/cache_budget.h"
+#include "engine/model/memory_plan.h"
 #include "engine/packing/weight_packing.h"
 #include "server/config/server_config.h"
 
@@ -52,6 +52,7 @@ struct InspectOptions {
   std::optional<DType> cache_dtype;         // nothing: kv_cache.h DefaultCacheDType
   int64_t context_tokens = 0;               // 0: one sequence of the model's whole context
   std::optional<CacheMemory> cache_memory;  // what this much holds instead
+  std::string kernels = "auto";             // kernel_registry.h: whose device is planned for
   OutputFormat format = OutputFormat::kText;
 };
 

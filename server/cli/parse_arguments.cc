@@ -100,7 +100,7 @@ CLI::Option* AddCacheMemoryFlag(CLI::App& app,
   const auto set = [&memory](const std::string& text) { memory = *ParseCacheMemory(text); };
   return app
       .add_option_function<std::string>(
-          "--cache-memory", set, what + " 8GiB, or 50% of what the weights leave")
+          "--cache-memory", set, what + " 8GiB, or 50% of what weights and steps leave")
       ->check(check)
       ->type_name("SIZE|PERCENT");
 }
@@ -177,6 +177,8 @@ void AddInspect(CLI::App& app, InspectOptions& options) {
       ->check(CLI::Range(int64_t{0}, int64_t{1} << 28U))
       ->capture_default_str();
   AddCacheMemoryFlag(app, "Plan for a cache of", options.cache_memory)->excludes("--context");
+  app.add_option("--kernels", options.kernels, "Back end whose memory the plan is for")
+      ->capture_default_str();
   AddJsonFlag(app, options.format);
 }
 

@@ -175,7 +175,7 @@ constexpr std::array kKeys = {
               "cache_memory",
               "--cache-memory",
               "SIZE|PERCENT",
-              "Memory for the cache, or the share of what the weights leave",
+              "Memory for the cache, or the share of what weights and steps leave",
               Text<&C::model, &C::Model::cache_memory>(&CheckCacheMemory)},
     ConfigKey{"model",
               "max_context_tokens",

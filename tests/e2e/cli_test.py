@@ -148,9 +148,13 @@ def test_inspect_plans_a_cache_of_so_much_memory(hadal):
     assert plan["cache_bytes"] == plan["cache_blocks"] * 64 * per_token
     assert plan["context_tokens"] == plan["cache_blocks"] * 64
     half = hadal.json("inspect", "--model", model, "--cache-memory", "50%")["memory_plan"]
-    left = half["available_bytes"] - half["weight_bytes"]
+    assert half["needed_bytes"] == half["weight_bytes"] + half["step_bytes"] + half["cache_bytes"]
+    left = half["available_bytes"] - half["weight_bytes"] - half["step_bytes"]
     assert 0 <= left / 2 - half["cache_bytes"] < 64 * per_token + 100
-    assert "exceed" in hadal.error(2, "inspect", "--model", model, "--cache-memory", "999TiB")
+    assert half["device"] == "cpu" and half["step_bytes"] > 2**20
+    refusal = hadal.error(2, "inspect", "--model", model, "--cache-memory", "999TiB")
+    assert "exceed" in refusal and f"weights {half['weight_bytes']}, steps " in refusal
+    assert "none" in hadal.error(2, "inspect", "--model", model, "--kernels", "none")
     assert "such as 4GiB" in hadal.error(2, "inspect", "--model", model, "--cache-memory", "much")
 
 

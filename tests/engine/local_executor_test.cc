@@ -418,7 +418,8 @@ TEST_F(LocalExecutorTest, NoRoomForBuffersIsResourceExhausted) {
                                                .pool = pool,
                                                .device = kFullDevice,
                                                .max_step_tokens = 8,
-                                               .max_samples = 8});
+                                               .max_samples = 8,
+                                               .scratch_bytes = 1});
   EXPECT_EQ(executor.status().code(), absl::StatusCode::kResourceExhausted);
 }
 

@@ -106,5 +106,28 @@ TEST(ScratchArenaDeathTest, NoRoomAndNegativeExtentsAreFatal) {
   EXPECT_DEATH(arena.Allocate<float>(-1), "count >= int64_t");
 }
 
+TEST(ScratchArenaTest, WhatIsReservedIsAskedForOnce) {
+  num_allocations = 0;
+  ScratchArena arena(CountingDevice());
+  constexpr size_t kBytes = size_t{5} << 20U;
+  ASSERT_TRUE(arena.Reserve(kBytes).ok());
+  const int64_t generation = arena.generation();
+  for (int repeat = 0; repeat < 2; ++repeat) {
+    const ScratchScope scope(arena);
+    arena.Allocate<std::byte>(kBytes - 64);
+    arena.Allocate<std::byte>(64);
+  }
+  EXPECT_EQ(num_allocations, 1);
+  EXPECT_EQ(arena.capacity_bytes(), kBytes);
+  EXPECT_EQ(arena.generation(), generation);
+}
+
+TEST(ScratchArenaTest, NoRoomForAReserveIsResourceExhausted) {
+  constexpr Device kFull = {
+      "full", [](size_t /*size_bytes*/) -> void* { return nullptr; }, [](void* /*data*/) {}};
+  ScratchArena arena(kFull);
+  EXPECT_EQ(arena.Reserve(1).code(), absl::StatusCode::kResourceExhausted);
+}
+
 }  // namespace
 }  // namespace hadal

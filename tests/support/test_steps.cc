@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <utility>
 
+#include "engine/step_memory.h"
+
 namespace hadal {
 
 StepInput MakeStep(std::vector<TestSequence>& sequences, const std::vector<int64_t>& num_tokens) {
@@ -51,13 +53,23 @@ ExecutorFixture::ExecutorFixture(const Args& args)
                                 .num_blocks = args.num_blocks,
                                 .device = *kernels_.device});
   CHECK(cache.ok());
-  auto executor = LocalExecutor::Create({.model = model_,
-                                         .cache = *std::move(cache),
-                                         .pool = pool_,
-                                         .device = args.device,
-                                         .max_step_tokens = args.max_step_tokens,
-                                         .max_samples = args.max_samples,
-                                         .can_draft = args.can_draft});
+  const StepMemory steps = MemoryOfSteps({.config = args.golden.config(),
+                                          .device = *kernels_.device,
+                                          .num_threads = args.num_threads,
+                                          .max_step_tokens = args.max_step_tokens,
+                                          .max_sequences = args.max_samples,
+                                          .max_sequence_tokens = args.num_blocks * kBlockSize,
+                                          .max_samples = args.max_samples,
+                                          .can_draft = args.can_draft});
+  auto executor = LocalExecutor::Create(
+      {.model = model_,
+       .cache = *std::move(cache),
+       .pool = pool_,
+       .device = args.device,
+       .max_step_tokens = args.max_step_tokens,
+       .max_samples = args.max_samples,
+       .scratch_bytes = args.scratch_bytes > 0 ? args.scratch_bytes : steps.scratch_bytes,
+       .can_draft = args.can_draft});
   CHECK(executor.ok());
   executor_ = *std::move(executor);
 }

@@ -37,6 +37,7 @@ class ExecutorFixture {
     int64_t max_step_tokens;
     int64_t max_samples;
     bool can_draft = false;
+    int64_t scratch_bytes = 0;  // 0: what MemoryOfSteps says
   };
   explicit ExecutorFixture(const Args& args);
 

@@ -381,4 +381,32 @@ void RunAbsorbed(const Attention& attention,
   }
 }
 
+int64_t AbsorbedScratchBytes(const AbsorbedSize& size) {
+  // Of few lanes there are most groups, of many lanes the largest states.
+  constexpr int64_t kLeastLanes = 4;
+  const int64_t tokens =
+      std::min(size.num_tokens, std::max(kMaxQueries / size.num_heads, int64_t{1}));
+  const int64_t num_groups = tokens * ((size.num_heads + kLeastLanes - 1) / kLeastLanes);
+  const int64_t state_floats = (2 + size.kv_lora_rank) * kMaxLanes;
+  // Groups whose splits are shared are so large a part of the work that they are few.
+  const int64_t num_parts =
+      size.num_threads == 1
+          ? 0
+          : kMaxSplits * std::min(kItemsPerThread * size.num_threads * kMaxLaneTiles, num_groups);
+  const int64_t widened_floats =
+      (size.row_width + kColumnBlock - 1) / kColumnBlock * kColumnBlock * kPositionTile;
+  const int64_t thread_floats = size.row_width + widened_floats +
+                                kMaxLaneTiles * (size.row_width * kMaxLanes + 2 * state_floats) +
+                                kAbsorbedWeightRows * size.kv_lora_rank;
+  // Rounded to int8 a row takes less than half of this again.
+  const int64_t query_floats =
+      size.row_width + std::max(size.nope_dim, size.kv_lora_rank) / 2 + kChunkCols;
+  const int64_t floats = tokens * size.num_heads * query_floats + num_parts * state_floats +
+                         size.num_threads * thread_floats;
+  const int64_t group_bytes =
+      int64_t{sizeof(Group)} + (kMaxSplits + kMaxLaneTiles) * int64_t{sizeof(Item)};
+  return floats * int64_t{sizeof(float)} + num_groups * group_bytes +
+         size.num_threads * int64_t{sizeof(Workspace)};
+}
+
 }  // namespace hadal::cpu

@@ -10,7 +10,6 @@ namespace {
 
 constexpr int64_t kTokensPerItem = 64;  // that share widened weights
 constexpr int64_t kValuesPerItem = 16;  // of one head
-constexpr int64_t kWeightRows = 16;     // widened at a time: they fit the L1 cache
 
 int64_t NumTokenPieces(int64_t num_tokens) {
   return (num_tokens + kTokensPerItem - 1) / kTokensPerItem;
@@ -87,7 +86,7 @@ void ProjectQuantized(const Attention& attention,
                 });
 }
 
-// One head of `q_latent`'s tokens. `weights` is [kWeightRows, kv_lora_rank].
+// One head of `q_latent`'s tokens. `weights` is [kAbsorbedWeightRows, kv_lora_rank].
 void AbsorbHead(const Attention& attention,
                 int64_t first_token,
                 int64_t head,
@@ -102,8 +101,8 @@ void AbsorbHead(const Attention& attention,
     std::fill_n(row, rank, 0.0F);
     std::copy_n(q + attention.nope_dim, attention.rope_dim, row + rank);
   }
-  for (int64_t first = 0; first < attention.nope_dim; first += kWeightRows) {
-    const int64_t num_rows = std::min(kWeightRows, attention.nope_dim - first);
+  for (int64_t first = 0; first < attention.nope_dim; first += kAbsorbedWeightRows) {
+    const int64_t num_rows = std::min(kAbsorbedWeightRows, attention.nope_dim - first);
     for (int64_t j = 0; j < num_rows; ++j) {
       const int64_t weight_row = head * attention.head_rows + first + j;
       WidenWeights(
@@ -134,11 +133,11 @@ void AbsorbQueries(const Attention& attention,
   }
   const int64_t num_tokens = q_latent.extent(0);
   const auto weights = context.scratch.Allocate<float>(
-      context.pool.num_threads(), kWeightRows, attention.args.kv_lora_rank);
+      context.pool.num_threads(), kAbsorbedWeightRows, attention.args.kv_lora_rank);
   const int64_t num_pieces = NumTokenPieces(num_tokens);
   const auto absorb = [&](int64_t begin, int64_t end, int32_t worker) {
     const TensorView<float, 2> own =
-        MakeView(weights.Row(worker, 0).data(), kWeightRows, attention.args.kv_lora_rank);
+        MakeView(weights.Row(worker, 0).data(), kAbsorbedWeightRows, attention.args.kv_lora_rank);
     for (int64_t item = begin; item < end; ++item) {
       const int64_t first = item % num_pieces * kTokensPerItem;
       const int64_t count = std::min(kTokensPerItem, num_tokens - first);

@@ -7,6 +7,9 @@
 
 namespace hadal::cpu {
 
+/// Rows of kv_b_proj that a worker widens at a time: they fit the L1 cache.
+inline constexpr int64_t kAbsorbedWeightRows = 16;
+
 /// q_latent[t, h] = (U_hᵀ q_nope, q_pe) of token first_token + t: [num_tokens, num_heads,
 /// row_width].
 void AbsorbQueries(const Attention& attention,

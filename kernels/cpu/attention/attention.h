@@ -41,6 +41,17 @@ void RunAbsorbed(const Attention& attention,
                  int64_t end_sequence,
                  ExecutionContext& context);
 
+/// Bytes of scratch that it takes at most.
+struct AbsorbedSize {
+  int64_t num_tokens;
+  int64_t num_heads;
+  int64_t row_width;
+  int64_t kv_lora_rank;
+  int64_t nope_dim;
+  int32_t num_threads;
+};
+int64_t AbsorbedScratchBytes(const AbsorbedSize& size);
+
 /// The materialised form of sequences [first, end).
 void RunMaterialised(const Attention& attention,
                      int64_t first_sequence,

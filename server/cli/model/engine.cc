@@ -6,10 +6,10 @@
 
 #include "base/check.h"
 #include "base/log.h"
-#include "engine/model/cache_budget.h"
 #include "engine/model/kv_cache.h"
 #include "kernels/kernel_registry.h"
 #include "server/cli/model/draft_tokens.h"
+#include "server/cli/model/engine_memory.h"
 
 namespace hadal {
 namespace {
@@ -44,24 +44,11 @@ absl::StatusOr<DType> CacheDTypeOf(const ServerConfig& config, const ModelConfig
   return config.model.cache_dtype == "f32" ? DType::kF32 : DType::kBf16;
 }
 
-absl::StatusOr<int64_t> ChooseNumBlocks(const ServerConfig& config,
-                                        const LoadedModel& loaded,
-                                        DType cache_dtype,
-                                        MtpCache mtp,
-                                        int64_t max_sequence_tokens) {
-  std::optional<CacheMemory> memory;
-  if (config.model.cache_memory != "auto") {
-    ASSIGN_OR_RETURN(memory, ParseCacheMemory(config.model.cache_memory));
+absl::StatusOr<std::optional<CacheMemory>> CacheMemoryOf(const ServerConfig& config) {
+  if (config.model.cache_memory == "auto") {
+    return std::nullopt;
   }
-  ASSIGN_OR_RETURN(const int64_t available_bytes, AvailableBytes(loaded.device()));
-  return NumCacheBlocks({.config = loaded.config(),
-                         .mtp = mtp,
-                         .dtype = cache_dtype,
-                         .memory = memory,
-                         .available_bytes = available_bytes,
-                         .weight_bytes = loaded.weights().mapped_bytes(),
-                         .max_running_sequences = config.scheduling.max_running_sequences,
-                         .max_sequence_tokens = max_sequence_tokens});
+  return ParseCacheMemory(config.model.cache_memory);
 }
 
 // What a sequence may hold: the model's context or less, as far as the whole cache can hold it.
@@ -77,40 +64,53 @@ absl::StatusOr<Engine> LoadEngine(const ServerConfig& config,
                                   Checkpoint checkpoint,
                                   LoadedModel::Progress progress) {
   ASSIGN_OR_RETURN(const KernelTable kernels, BuildKernelTable(config.model.kernels));
+  const Device& device = *kernels.device;
+  const ModelConfig model = checkpoint.config();
+  const int64_t context = ContextOf(config, model);
+
+  // 1. What it will take, before any of it is taken.
   Engine engine;
+  Limits& limits = engine.limits;
+  limits.vocab_size = model.vocab_size;
+  limits.max_sequence_tokens = context;
+  limits.max_running_sequences = config.scheduling.max_running_sequences;
+  limits.max_step_tokens = config.scheduling.max_step_tokens;
+  RETURN_IF_ERROR(SetDraftTokens(config.scheduling.draft_tokens, model, limits));
+  ASSIGN_OR_RETURN(engine.cache_dtype, CacheDTypeOf(config, model));
+  ASSIGN_OR_RETURN(const std::optional<CacheMemory> cache_memory, CacheMemoryOf(config));
+  ASSIGN_OR_RETURN(
+      const EngineMemory memory,
+      PlanEngineMemory({.config = model,
+                        .device = device,
+                        .weight_bytes = PlannedWeightBytes(checkpoint, WeightsOf(config), device),
+                        .num_threads = config.model.threads,
+                        .cache_dtype = engine.cache_dtype,
+                        .cache_memory = cache_memory,
+                        .limits = limits}));
+  Log(LogLevel::kInfo, "memory plan: " + Describe(memory.plan));
+
+  // 2. All of it.
   ASSIGN_OR_RETURN(
       engine.model,
       LoadedModel::Load(ModelOptionsOf(config), std::move(checkpoint), kernels, progress));
-  const ModelConfig& model = engine.model->config();
-  const int64_t context = ContextOf(config, model);
-  ASSIGN_OR_RETURN(engine.cache_dtype, CacheDTypeOf(config, model));
-  RETURN_IF_ERROR(SetDraftTokens(config.scheduling.draft_tokens, model, engine.limits));
-  const MtpCache mtp = MtpCacheFor(engine.limits);
-  ASSIGN_OR_RETURN(const int64_t num_blocks,
-                   ChooseNumBlocks(config, *engine.model, engine.cache_dtype, mtp, context));
+  const MtpCache mtp = MtpCacheFor(limits);
+  limits.num_blocks = memory.plan.num_blocks;
   ASSIGN_OR_RETURN(KvCache cache,
-                   KvCache::Create({.config = model,
+                   KvCache::Create({.config = engine.model->config(),
                                     .mtp = mtp,
                                     .dtype = engine.cache_dtype,
-                                    .num_blocks = num_blocks,
-                                    .device = engine.model->device()}));
-  Log(LogLevel::kInfo,
-      absl::StrFormat("cache: %d blocks, %d bytes on device %s",
-                      num_blocks,
-                      cache.size_bytes(),
-                      engine.model->device().name));
+                                    .num_blocks = limits.num_blocks,
+                                    .device = device}));
   ASSIGN_OR_RETURN(engine.executor,
                    LocalExecutor::Create({.model = engine.model->model(),
                                           .cache = std::move(cache),
                                           .pool = engine.model->pool(),
-                                          .device = HostOf(engine.model->device()),
-                                          .max_step_tokens = config.scheduling.max_step_tokens,
-                                          .max_samples = config.scheduling.max_running_sequences *
-                                                         (1 + engine.limits.max_draft_tokens),
+                                          .device = HostOf(device),
+                                          .max_step_tokens = limits.max_step_tokens,
+                                          .max_samples = MaxSamples(limits),
+                                          .scratch_bytes = memory.steps.scratch_bytes,
                                           .can_draft = mtp == MtpCache::kIncluded}));
-  engine.limits.vocab_size = model.vocab_size;
-  engine.limits.max_sequence_tokens = std::min(context, num_blocks * kBlockSize);
-  engine.limits.num_blocks = num_blocks;
+  limits.max_sequence_tokens = std::min(context, limits.num_blocks * kBlockSize);
   if (engine.limits.max_sequence_tokens < context) {
     Log(LogLevel::kWarning,
         absl::StrFormat("the cache holds %d tokens: the context is cut from %d to that",

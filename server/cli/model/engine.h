@@ -17,12 +17,12 @@ struct Engine {
   std::unique_ptr<LoadedModel> model;
   std::unique_ptr<LocalExecutor> executor;
   DType cache_dtype = DType::kBf16;
-  Limits limits;  // those that depend on the model: vocab_size, max_sequence_tokens, num_blocks,
-                  // and how many tokens are drafted
+  Limits limits;  // those of steps, and those that depend on the model: vocab_size,
+                  // max_sequence_tokens, num_blocks, and how many tokens are drafted
 };
 
-/// Loads the weights of `checkpoint` and makes all that the configuration asks for. The errors of
-/// LoadedModel::Load, NumCacheBlocks, KvCache::Create and LocalExecutor::Create.
+/// Plans memory, loads the weights of `checkpoint` and makes all that the configuration asks for.
+/// The errors of PlanEngineMemory, LoadedModel::Load, KvCache::Create and LocalExecutor::Create.
 absl::StatusOr<Engine> LoadEngine(const ServerConfig& config,
                                   Checkpoint checkpoint,
                                   LoadedModel::Progress progress);

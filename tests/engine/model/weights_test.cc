@@ -108,6 +108,33 @@ TEST(WeightsTest, OnADeviceExpertsLieAtEqualDistances) {
   }
 }
 
+int64_t allocated_bytes = 0;
+
+TEST(WeightsTest, ADeviceHoldsWhatIsPlannedOrLess) {
+  const auto checkpoint = Open(MakeTestCheckpoint(TinyConfig()));
+  ASSERT_TRUE(checkpoint.ok());
+  for (const WeightPacking packing : kWeightPackings) {
+    Device device = MakeDevice(nullptr);
+    device.allocate = [](size_t size_bytes) {
+      allocated_bytes += static_cast<int64_t>(size_bytes);
+      return CpuDevice().allocate(size_bytes);
+    };
+    allocated_bytes = 0;
+    ThreadPool pool(1);
+    const auto weights = Weights::Load({.checkpoint = *checkpoint,
+                                        .packing = packing,
+                                        .packed_folder = "",
+                                        .read_ahead = Weights::ReadAhead::kNone,
+                                        .pool = pool,
+                                        .progress = Ignore,
+                                        .device = device});
+    ASSERT_TRUE(weights.ok()) << weights.status();
+    const int64_t planned_bytes = Weights::DeviceBytes(*checkpoint, packing);
+    EXPECT_LE(allocated_bytes, planned_bytes);
+    EXPECT_GT(2 * allocated_bytes, planned_bytes);
+  }
+}
+
 TEST(WeightsTest, ADeviceWithoutRoomIsResourceExhausted) {
   const auto checkpoint = Open(MakeTestCheckpoint(TinyConfig()));
   ASSERT_TRUE(checkpoint.ok());
