@@ -17,7 +17,7 @@ KernelTable EmulatedTilesTable();
 inline constexpr const char* kEmulatedCudaName = "cuda-emulated";
 
 /// False in builds with sanitizers, which make it many times slower or do not follow its
-/// coroutines. Tests on it are skipped then.
+/// coroutines. Tests on it are skipped then, but for some that ThreadSanitizer shall see.
 bool EmulatesCuda();
 
 /// `tables`, and EmulatedCudaTable() where EmulatesCuda().

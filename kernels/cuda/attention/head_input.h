@@ -60,7 +60,9 @@ __device__ __forceinline__ void FindPartFactors(const HeadInput& input, PartFact
     const float top = WarpMax(lane < counts[i] ? highest[i] : -INFINITY);
     shared.factors[token][lane] = expf(highest[i] - top);
     shared.sums[token][lane] = sums[i];
-    shared.num_parts[token] = counts[i];
+    if (lane == 0) {
+      shared.num_parts[token] = counts[i];
+    }
   }
 }
 

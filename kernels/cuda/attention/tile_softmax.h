@@ -90,6 +90,9 @@ struct Softmax {
                         const float* scales,
                         std::byte* weights,
                         float* factors) {
+    // All who share a column have the same.
+    const bool writes_factors = static_cast<int>(threadIdx.x) / kWarpSize % kScoreWarps == 0 &&
+                                static_cast<int>(threadIdx.x) % kWarpSize / 4 == 0;
 #pragma unroll
     for (int i = 0; i < kCount; ++i) {
       const int column = ColumnOf(i);
@@ -99,7 +102,9 @@ struct Softmax {
       }
       const float factor = highest == -INFINITY ? 1.0F : expf(top[i] - highest);
       top[i] = highest;
-      factors[column] = factor;  // equal from all that write it
+      if (writes_factors) {
+        factors[column] = factor;
+      }
       float weight[2];
 #pragma unroll
       for (int half = 0; half < 2; ++half) {

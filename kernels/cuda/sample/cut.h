@@ -23,7 +23,9 @@ __device__ inline int32_t FindEqual(const Row& row, float weight, Total n, CutSc
   };
   Total count = 0;
   visit_equals([&](uint32_t equals, int32_t) { count += static_cast<Total>(__popc(equals)); });
-  scratch.of_warps[WarpId()] = count;
+  if (LaneId() == 0) {
+    scratch.of_warps[WarpId()] = count;
+  }
   __syncthreads();
   const Total up_to_warp = SumUpTo(scratch.of_warps[LaneId()]);
   if (FirstLaneWith(up_to_warp, n) == WarpId()) {

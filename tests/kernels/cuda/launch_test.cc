@@ -50,7 +50,7 @@ TEST_F(LaunchTest, ARecordingIsDoneWhenItIsReplayed) {
   int addend = 1;
   const auto recording = DeviceRecording::Record(gpu_, [&] {
     Launch("add", Add, {.grid = 1, .threads = 1}, sum(), addend);
-    Launch("add", Add, {.grid = 1, .threads = 2}, sum(), 10);
+    Launch("add", Add, {.grid = 1, .threads = 1}, sum(), 20);
   });
   EXPECT_EQ(Fetch(), 0);
   addend = 100;

@@ -3,6 +3,7 @@
 // The part of CUDA C++ that Hadal's kernels use, on emulator.h.
 
 #include <algorithm>
+#include <atomic>
 #include <bit>
 #include <cmath>
 #include <cstddef>
@@ -12,6 +13,7 @@
 
 #include "tests/support/cuda_emulation/cuda_types.h"
 #include "tests/support/cuda_emulation/emulator.h"
+#include "tests/support/cuda_emulation/races.h"
 
 #define __global__
 #define __device__
@@ -28,7 +30,7 @@ using std::min;
 inline void __syncthreads() {
   hadal::emulation::SyncThreads();
 }
-inline int __syncthreads_or(int predicate) {
+HADAL_NO_RACES inline int __syncthreads_or(int predicate) {
   static thread_local bool any = false;  // of the one block that runs
   __syncthreads();
   any = false;
@@ -48,7 +50,7 @@ struct ShuffleCall {
   int source;
 };
 
-inline void JoinShuffle(void* const* calls) {
+HADAL_NO_RACES inline void JoinShuffle(void* const* calls) {
   uint64_t values[32] = {};
   for (int lane = 0; lane < 32; ++lane) {
     if (calls[lane] != nullptr) {
@@ -78,7 +80,7 @@ struct BallotCall {
   uint32_t result;
 };
 
-inline void JoinBallot(void* const* calls) {
+HADAL_NO_RACES inline void JoinBallot(void* const* calls) {
   uint32_t result = 0;
   for (unsigned lane = 0; lane < 32; ++lane) {
     if (calls[lane] != nullptr && static_cast<const BallotCall*>(calls[lane])->predicate) {
@@ -116,13 +118,14 @@ inline uint32_t __ballot_sync(uint32_t mask, int predicate) {
 
 template <typename T>
 T atomicAdd(T* address, T value) {
-  const T before = *address;
-  *address = before + value;
-  return before;
+  return std::atomic_ref(*address).fetch_add(value, std::memory_order_relaxed);
 }
+// Stands for the fences around it too (device/last_block.h), which ThreadSanitizer does not know.
 inline uint32_t atomicInc(uint32_t* address, uint32_t highest) {
-  const uint32_t before = *address;
-  *address = before >= highest ? 0 : before + 1;
+  const std::atomic_ref value(*address);
+  uint32_t before = value.load();
+  while (!value.compare_exchange_weak(before, before >= highest ? 0 : before + 1)) {
+  }
   return before;
 }
 template <typename T>

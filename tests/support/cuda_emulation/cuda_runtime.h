@@ -136,7 +136,8 @@ inline cudaError_t cudaGraphDestroy(cudaGraph_t graph) {
   return cudaSuccess;
 }
 inline cudaError_t cudaGraphExecDestroy(cudaGraphExec_t graph_exec) {
-  const std::unique_ptr<const hadal::emulation::Launches> owned(graph_exec);
+  const std::unique_ptr<hadal::emulation::Launches> owned(graph_exec);
+  hadal::emulation::Discard(std::move(*owned));
   return cudaSuccess;
 }
 inline cudaError_t cudaGraphLaunch(cudaGraphExec_t graph_exec, cudaStream_t /*stream*/) {
@@ -147,17 +148,33 @@ inline cudaError_t cudaGraphLaunch(cudaGraphExec_t graph_exec, cudaStream_t /*st
   return cudaSuccess;
 }
 
+namespace hadal::emulation {
+
+template <typename... Params>
+struct KernelCall {
+  void (*kernel)(Params...);
+  std::tuple<Params...> params;
+
+  HADAL_NO_RACES static void Run(const void* call) {
+    const auto* self = static_cast<const KernelCall*>(call);
+    std::apply(self->kernel, self->params);
+  }
+};
+
+}  // namespace hadal::emulation
+
 template <typename... Params, typename... Args>
 cudaError_t cudaLaunchKernelEx(const cudaLaunchConfig_t* config,
                                void (*kernel)(Params...),
                                Args&&... args) {
   const auto index = [](const dim3& d) { return hadal::emulation::Index3{d.x, d.y, d.z}; };
-  hadal::emulation::Launch([=,
-                            grid = index(config->gridDim),
-                            block = index(config->blockDim),
-                            shared_bytes = config->dynamicSmemBytes,
-                            params = std::tuple<Params...>(args...)] {
-    hadal::emulation::RunGrid(grid, block, shared_bytes, [&] { std::apply(kernel, params); });
-  });
+  using Call = hadal::emulation::KernelCall<Params...>;
+  hadal::emulation::Launch(
+      [grid = index(config->gridDim),
+       block = index(config->blockDim),
+       shared_bytes = config->dynamicSmemBytes,
+       call = std::make_shared<const Call>(Call{kernel, std::tuple<Params...>(args...)})] {
+        hadal::emulation::RunGrid(grid, block, shared_bytes, &Call::Run, call.get());
+      });
   return cudaSuccess;
 }

@@ -17,9 +17,10 @@
 #include <vector>
 
 #include <boost/context/fiber.hpp>
-#include <boost/context/pooled_fixedsize_stack.hpp>
+#include <boost/context/stack_context.hpp>
 
 #include "base/check.h"
+#include "tests/support/cuda_emulation/races.h"
 
 constinit thread_local hadal::emulation::Index3 threadIdx;
 constinit thread_local hadal::emulation::Index3 blockIdx;
@@ -35,6 +36,55 @@ constexpr int kWarp = 32;
 constexpr size_t kStackBytes = size_t{128} << 10U;
 constexpr size_t kPage = 4096;
 
+// Fresh pages, of which ThreadSanitizer remembers nothing.
+class Pages {
+ public:
+  explicit Pages(size_t size_bytes)
+      : size_bytes_(size_bytes),
+        data_(mmap(nullptr,
+                   size_bytes,
+                   PROT_READ | PROT_WRITE,
+                   MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE,
+                   -1,
+                   0)) {
+    CHECK(data_ != MAP_FAILED);
+  }
+  Pages(const Pages&) = delete;
+  Pages& operator=(const Pages&) = delete;
+  ~Pages() { munmap(data_, size_bytes_); }
+
+  [[nodiscard]] std::byte* data() const { return static_cast<std::byte*>(data_); }
+
+ private:
+  const size_t size_bytes_;
+  void* const data_;
+};
+
+// Stacks of a block's threads, for boost::context.
+class Stacks {
+ public:
+  explicit Stacks(int num_threads) : pages_(static_cast<size_t>(num_threads) * kStackBytes) {}
+
+  context::stack_context Take() {
+    context::stack_context stack;
+    stack.size = kStackBytes;
+    stack.sp = pages_.data() + ++num_taken_ * kStackBytes;  // it grows downwards
+    return stack;
+  }
+
+ private:
+  const Pages pages_;
+  size_t num_taken_ = 0;
+};
+
+// A stack of Stacks, as boost::context wants it.
+struct StackAllocator {
+  Stacks& stacks;
+
+  context::stack_context allocate() const { return stacks.Take(); }
+  void deallocate(context::stack_context& /*stack*/) const {}
+};
+
 struct PendingCopy {
   void* to;
   const void* from;
@@ -47,12 +97,18 @@ struct Meeting {
   int num_arrived = 0;
   uint64_t round = 0;
   std::array<void*, kWarp> arguments = {};
+  // Of rounds: who goes on to the next one must not be taken for having come before.
+  std::array<OrderTag, 64> tags = {};
+
+  OrderTag& tag(uint64_t of_round) { return tags[of_round % tags.size()]; }
 };
 
 struct Thread {
   context::fiber fiber;
+  Actor actor;
   Index3 index;
   bool done = false;
+  bool has_begun = false;             // the block
   bool has_waited = false;            // for earlier kernels
   const uint64_t* awaited = nullptr;  // waits while this equals `round`
   uint64_t round = 0;
@@ -63,12 +119,17 @@ struct Thread {
 // One launch: its threads are coroutines that live from block to block.
 class Grid {
  public:
-  Grid(Index3 extent, Index3 block, size_t shared_bytes, const std::function<void()>& body)
+  Grid(Index3 extent,
+       Index3 block,
+       size_t shared_bytes,
+       void (*body)(const void* params),
+       const void* params)
       : extent_(extent),
         block_(block),
         body_(body),
+        params_(params),
         num_threads_(static_cast<int>(block.x * block.y * block.z)),
-        shared_(shared_bytes + kSharedAlignment),
+        shared_bytes_(shared_bytes),
         threads_(static_cast<size_t>(num_threads_)),
         warps_(static_cast<size_t>((num_threads_ + kWarp - 1) / kWarp)) {
     CHECK(num_threads_ > 0 && num_threads_ <= 1024);
@@ -84,9 +145,15 @@ class Grid {
     for (const uint64_t block : order) {
       RunBlock(block);
     }
+    for (const Thread& thread : threads_) {
+      thread.actor.Destroy();
+    }
   }
 
-  void SyncThreads() { Meet(block_meeting_, num_alive_); }
+  void SyncThreads() { Meet(block_meeting_, num_alive_, true); }
+
+  // What all threads did comes before an acquire of it.
+  [[nodiscard]] OrderTag& done_tag() { return done_tag_; }
 
   void JoinWarp(uint32_t mask, void* argument, void (*join)(void* const*)) {
     const auto lane = static_cast<size_t>(current_ % kWarp);
@@ -95,7 +162,9 @@ class Grid {
     auto found = std::find_if(
         meetings.begin(), meetings.end(), [mask](const Meeting& m) { return m.mask == mask; });
     if (found == meetings.end()) {
+      host_.Act(false);
       meetings.push_back({.mask = mask});
+      current_thread().actor.Act(false);
       found = std::prev(meetings.end());
     }
     Meeting& meeting = *found;
@@ -112,31 +181,30 @@ class Grid {
       }
       meeting.arguments.fill(nullptr);
     }
-    Meet(meeting, needed);
+    // Shuffles and votes order no accesses to memory.
+    Meet(meeting, needed, join == nullptr);
   }
 
   [[nodiscard]] int current() const { return current_; }
+  [[nodiscard]] const Actor& host() const { return host_; }
   Thread& current_thread() { return threads_[static_cast<size_t>(current_)]; }
 
-  std::byte* shared() {
-    const auto address = reinterpret_cast<uintptr_t>(shared_.data());
-    return shared_.data() + (kSharedAlignment - address % kSharedAlignment) % kSharedAlignment;
-  }
+  [[nodiscard]] std::byte* shared() const { return shared_->data(); }
 
  private:
-  static constexpr size_t kSharedAlignment = 1024;
-
   void StartThreads() {
     for (int i = 0; i < num_threads_; ++i) {
       Thread& thread = threads_[static_cast<size_t>(i)];
       const auto n = static_cast<unsigned>(i);
       thread.index = {n % block_.x, n / block_.x % block_.y, n / block_.x / block_.y};
-      thread.fiber =
-          context::fiber(std::allocator_arg, stacks_, [this](context::fiber&& scheduler) {
+      thread.actor = Actor::Create();
+      thread.fiber = context::fiber(
+          std::allocator_arg, StackAllocator{stacks_}, [this](context::fiber&& scheduler) {
             scheduler_ = std::move(scheduler);
             while (true) {
-              body_();
+              body_(params_);
               CHECK(current_thread().has_waited);
+              Release(done_tag_);
               current_thread().done = true;
               --num_alive_;
               Yield();
@@ -152,11 +220,14 @@ class Grid {
                 static_cast<unsigned>(block / extent_.x / extent_.y)};
     blockDim = block_;
     gridDim = extent_;
-    std::memset(shared_.data(), 0xFF, shared_.size());  // NaN in every format
+    shared_.emplace(shared_bytes_ + 1);
+    std::memset(shared_->data(), 0xFF, shared_bytes_);  // NaN in every format
+    Release(block_tag_);
     for (Thread& thread : threads_) {
       thread.done = false;
       thread.has_waited = false;
       thread.awaited = nullptr;
+      thread.has_begun = false;
       CHECK(thread.uncommitted.empty());
       thread.committed.clear();
     }
@@ -181,22 +252,36 @@ class Grid {
     thread.awaited = nullptr;
     current_ = i;
     threadIdx = thread.index;
+    thread.actor.Act(false);
+    if (!std::exchange(thread.has_begun, true)) {
+      Acquire(block_tag_);
+    }
     thread.fiber = std::move(thread.fiber).resume();
     return true;
   }
 
-  void Yield() { scheduler_ = std::move(scheduler_).resume(); }
+  void Yield() {
+    host_.Act(false);
+    scheduler_ = std::move(scheduler_).resume();
+  }
 
-  void Meet(Meeting& meeting, int needed) {
+  void Meet(Meeting& meeting, int needed, bool orders_memory) {
+    const uint64_t round = meeting.round;
+    if (orders_memory) {
+      Release(meeting.tag(round));
+    }
     if (++meeting.num_arrived == needed) {
       meeting.num_arrived = 0;
       ++meeting.round;
-      return;
+    } else {
+      Thread& thread = current_thread();
+      thread.awaited = &meeting.round;
+      thread.round = round;
+      Yield();
     }
-    Thread& thread = current_thread();
-    thread.awaited = &meeting.round;
-    thread.round = meeting.round;
-    Yield();
+    if (orders_memory) {
+      Acquire(meeting.tag(round));
+    }
   }
 
   // Those who wait at the block's barrier need not wait for threads that have ended.
@@ -210,14 +295,19 @@ class Grid {
 
   const Index3 extent_;
   const Index3 block_;
-  const std::function<void()>& body_;
+  void (*const body_)(const void* params);
+  const void* const params_;
   const int num_threads_;
-  std::vector<std::byte> shared_;
-  context::pooled_fixedsize_stack stacks_{kStackBytes};
+  const size_t shared_bytes_;
+  const Actor host_ = Actor::Current();
+  std::optional<Pages> shared_;
+  Stacks stacks_ = Stacks(num_threads_);
   context::fiber scheduler_;
   std::vector<Thread> threads_;
   std::vector<std::deque<Meeting>> warps_;
   Meeting block_meeting_;
+  OrderTag block_tag_ = {};
+  OrderTag done_tag_ = {};
   int num_alive_ = 0;
   int current_ = 0;
 };
@@ -318,10 +408,35 @@ struct OpenMemory {
   ~OpenMemory() { Memory().Close(); }
 };
 
-// Copies of this thread that have begun.
-std::vector<PendingCopy>& Begun() {
-  thread_local std::vector<PendingCopy> begun;
-  return begun;
+// What this thread has launched, kernels and copies, and what they have done.
+struct Stream {
+  std::vector<PendingCopy> begun;
+  Launches discarded;  // while their kernels may run
+  Actor actor = Actor::Create();
+  OrderTag done_tag = {};
+};
+
+Stream& CurrentStream() {
+  // It outlives what other objects of the thread discard.
+  static thread_local Stream* const kStream = std::make_unique<Stream>().release();
+  return *kStream;
+}
+
+// Copies come behind the kernels that were launched before.
+void PerformCopies() {
+  Stream& stream = CurrentStream();
+  if (stream.begun.empty()) {
+    return;
+  }
+  const OpenMemory open;
+  const Actor host = Actor::Current();
+  stream.actor.Act(true);
+  for (const PendingCopy& copy : stream.begun) {
+    std::memcpy(copy.to, copy.from, copy.num_bytes);
+  }
+  Release(stream.done_tag);
+  host.Act(false);
+  stream.begun.clear();
 }
 
 // Of this thread, where it captures.
@@ -344,6 +459,13 @@ void Launch(std::function<void()> run) {
     Captured()->push_back(std::move(run));
   } else {
     run();
+    CurrentStream().discarded.push_back(std::move(run));
+  }
+}
+
+void Discard(Launches launches) {
+  for (std::function<void()>& launch : launches) {
+    CurrentStream().discarded.push_back(std::move(launch));
   }
 }
 
@@ -363,14 +485,24 @@ void CheckNotCapturing() {
   CHECK(!Captured().has_value());
 }
 
-void RunGrid(Index3 grid, Index3 block, size_t shared_bytes, const std::function<void()>& body) {
-  FinishCopies();
+void RunGrid(Index3 grid,
+             Index3 block,
+             size_t shared_bytes,
+             void (*body)(const void* params),
+             const void* params) {
+  PerformCopies();
   const OpenMemory open;
   CHECK(running == nullptr);
-  Grid emulated(grid, block, shared_bytes, body);
+  Grid emulated(grid, block, shared_bytes, body, params);
   running = &emulated;
   emulated.Run();
   running = nullptr;
+  const Actor host = Actor::Current();
+  Stream& stream = CurrentStream();
+  stream.actor.Act(true);
+  Acquire(emulated.done_tag());
+  Release(stream.done_tag);
+  host.Act(false);
 }
 
 void SyncThreads() {
@@ -387,11 +519,25 @@ int Lane() {
 
 void WaitForEarlierKernels() {
   Running().current_thread().has_waited = true;
+  Acquire(CurrentStream().done_tag);
 }
 
 std::byte* DynamicShared() {
   return Running().shared();
 }
+
+namespace {
+
+// Memory that the emulator allocates for a thread is the host's.
+class AsHost {
+ public:
+  AsHost() { Running().host().Act(false); }
+  AsHost(const AsHost&) = delete;
+  AsHost& operator=(const AsHost&) = delete;
+  ~AsHost() { Running().current_thread().actor.Act(false); }
+};
+
+}  // namespace
 
 void CopyAsync16(void* shared, const void* global, int num_bytes) {
   CHECK(num_bytes >= 0 && num_bytes <= 16);
@@ -399,11 +545,13 @@ void CopyAsync16(void* shared, const void* global, int num_bytes) {
   if (num_bytes > 0) {
     CheckAligned(global, 16);
   }
+  const AsHost as_host;
   Running().current_thread().uncommitted.push_back(
       {shared, global, static_cast<size_t>(num_bytes)});
 }
 
 void CommitCopies() {
+  const AsHost as_host;
   Thread& thread = Running().current_thread();
   thread.committed.push_back(std::move(thread.uncommitted));
   thread.uncommitted.clear();
@@ -413,6 +561,7 @@ void WaitForCopies(int num_pending) {
   Thread& thread = Running().current_thread();
   while (std::ssize(thread.committed) > num_pending) {
     Perform(thread.committed.front());
+    const AsHost as_host;
     thread.committed.pop_front();
   }
 }
@@ -430,18 +579,13 @@ void FreeDevice(void* data) {
 }
 
 void BeginCopy(void* to, const void* from, size_t size_bytes) {
-  Begun().push_back({to, from, size_bytes});
+  CurrentStream().begun.push_back({to, from, size_bytes});
 }
 
 void FinishCopies() {
-  if (Begun().empty()) {
-    return;
-  }
-  const OpenMemory open;
-  for (const PendingCopy& copy : Begun()) {
-    std::memcpy(copy.to, copy.from, copy.num_bytes);
-  }
-  Begun().clear();
+  PerformCopies();
+  Acquire(CurrentStream().done_tag);
+  CurrentStream().discarded.clear();
 }
 
 }  // namespace hadal::emulation

@@ -26,6 +26,8 @@ using Launches = std::vector<std::function<void()>>;
 
 /// Calls run(), or keeps it for EndCapture where this thread captures.
 void Launch(std::function<void()> run);
+/// Keeps what will not be launched again until its kernels have run.
+void Discard(Launches launches);
 /// Calls of Launch so far.
 int64_t NumLaunches();
 void BeginCapture();
@@ -33,8 +35,12 @@ Launches EndCapture();
 /// Ends the program where this thread captures: for calls that fail then.
 void CheckNotCapturing();
 
-/// Runs body() as every thread of every block. Device memory is accessible meanwhile.
-void RunGrid(Index3 grid, Index3 block, size_t shared_bytes, const std::function<void()>& body);
+/// Runs body(params) as every thread of every block. Device memory is accessible meanwhile.
+void RunGrid(Index3 grid,
+             Index3 block,
+             size_t shared_bytes,
+             void (*body)(const void* params),
+             const void* params);
 
 /// Waits for all threads of the block that have not ended.
 void SyncThreads();

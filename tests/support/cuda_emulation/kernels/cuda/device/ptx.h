@@ -11,6 +11,7 @@
 
 #include "base/dtype.h"
 #include "tests/support/cuda_emulation/emulator.h"
+#include "tests/support/cuda_emulation/races.h"
 
 namespace hadal::cuda {
 
@@ -38,39 +39,44 @@ void WaitForCopies() {
 }
 
 struct MatricesCall {
-  const void* row;
+  uint16_t row[8];
   uint32_t (*out)[4];
   bool transposed;
 };
 
-inline void JoinLoadMatrices(void* const* calls) {
-  const auto call = [calls](int lane) { return static_cast<const MatricesCall*>(calls[lane]); };
+HADAL_NO_RACES inline void JoinLoadMatrices(void* const* calls) {
   for (int matrix = 0; matrix < 4; ++matrix) {
-    std::array<std::array<uint16_t, 8>, 8> elements = {};
-    for (size_t r = 0; r < 8; ++r) {
-      const void* row = call(8 * matrix + static_cast<int>(r))->row;
-      emulation::CheckAligned(row, 16);
-      std::memcpy(elements[r].data(), row, 16);
+    uint16_t elements[8][8];
+    for (int r = 0; r < 8; ++r) {
+      const auto* call = static_cast<const MatricesCall*>(calls[8 * matrix + r]);
+      for (int c = 0; c < 8; ++c) {
+        elements[r][c] = call->row[c];
+      }
     }
-    for (size_t lane = 0; lane < 32; ++lane) {
-      const size_t r = lane / 4;
-      const size_t c = lane % 4 * 2;
-      const MatricesCall* mine = call(static_cast<int>(lane));
-      const uint32_t low = mine->transposed ? elements[c][r] : elements[r][c];
-      const uint32_t high = mine->transposed ? elements[c + 1][r] : elements[r][c + 1];
-      (*mine->out)[matrix] = low | high << 16U;
+    for (int lane = 0; lane < 32; ++lane) {
+      const int r = lane / 4;
+      const int c = lane % 4 * 2;
+      const auto* call = static_cast<const MatricesCall*>(calls[lane]);
+      const uint32_t low = call->transposed ? elements[c][r] : elements[r][c];
+      const uint32_t high = call->transposed ? elements[c + 1][r] : elements[r][c + 1];
+      (*call->out)[matrix] = low | high << 16U;
     }
   }
 }
 
-inline void LoadMatrices(uint32_t (&out)[4], const void* row) {
-  MatricesCall call = {row, &out, false};
+inline void LoadMatrices(uint32_t (&out)[4], const void* row, bool transposed) {
+  MatricesCall call = {{}, &out, transposed};
+  emulation::CheckAligned(row, sizeof(call.row));
+  std::memcpy(call.row, row, sizeof(call.row));
   emulation::JoinWarp(~0U, &call, &JoinLoadMatrices);
 }
 
+inline void LoadMatrices(uint32_t (&out)[4], const void* row) {
+  LoadMatrices(out, row, false);
+}
+
 inline void LoadMatricesTransposed(uint32_t (&out)[4], const void* row) {
-  MatricesCall call = {row, &out, true};
-  emulation::JoinWarp(~0U, &call, &JoinLoadMatrices);
+  LoadMatrices(out, row, true);
 }
 
 struct MultiplyCall {
@@ -84,7 +90,7 @@ inline float Bf16Half(uint32_t pair, size_t half) {
 }
 
 // Sums of each element's products in rising order of the inner dimension, in float.
-inline void JoinMultiplyBf16(void* const* calls) {
+HADAL_NO_RACES inline void JoinMultiplyBf16(void* const* calls) {
   std::array<std::array<float, 16>, 16> a = {};
   std::array<std::array<float, 8>, 16> b = {};
   for (size_t lane = 0; lane < 32; ++lane) {

@@ -8,6 +8,7 @@
 #include <cstdint>
 
 #include "tests/support/cuda_emulation/emulator.h"
+#include "tests/support/cuda_emulation/races.h"
 
 namespace hadal::cuda {
 
@@ -16,7 +17,7 @@ inline constexpr uint32_t kAllLanes = 0xFFFFFFFFU;
 
 /// Every lane's float becomes join(its own, that of the lane `distance` away), for each distance.
 template <typename Join>
-void JoinButterfly(void* const* calls, Join join) {
+HADAL_NO_RACES void JoinButterfly(void* const* calls, Join join) {
   std::array<float, kWarpSize> values = {};
   for (size_t lane = 0; lane < kWarpSize; ++lane) {
     values[lane] = *static_cast<const float*>(calls[lane]);
