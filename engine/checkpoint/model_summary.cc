@@ -12,8 +12,6 @@
 namespace hadal {
 namespace {
 
-constexpr int64_t kMaxCachedTokens = int64_t{1} << 28;
-
 ParameterCounts CountParameters(const ModelConfig& config) {
   int64_t embedding = 0;
   int64_t head = 0;
