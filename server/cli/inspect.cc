@@ -71,12 +71,12 @@ absl::StatusOr<Report> MakeReport(const InspectOptions& options, const Device& d
       options.context_tokens > 0 ? options.context_tokens : report.config.max_position_embeddings;
   const StepMemory steps =
       StepMemoryOf({.config = report.config,
-                     .device = device,
-                     .weight_bytes = report.plan.weight_bytes,
-                     .num_threads = 0,
-                     .cache_dtype = report.cache_dtype,
-                     .cache_memory = std::nullopt,
-                     .limits = DefaultLimits(report.config.max_position_embeddings)});
+                    .device = device,
+                    .weight_bytes = report.plan.weight_bytes,
+                    .num_threads = 0,
+                    .cache_dtype = report.cache_dtype,
+                    .cache_memory = std::nullopt,
+                    .limits = DefaultLimits(report.config.max_position_embeddings)});
   report.plan.device = device.name;
   report.plan.step_bytes = steps.total_bytes();
   report.plan.num_blocks = NumBlocksFor(report.context_tokens);
