@@ -46,11 +46,11 @@ __global__ void __launch_bounds__(kWarps* kWarpSize)
   LetNextKernelBegin();
   WaitForEarlierKernels();
   const int64_t intermediate_size = experts.gate.first.rows;
-  const int64_t row = int64_t{blockIdx.x} * kWarps + threadIdx.x / kWarpSize;
+  const int64_t row = int64_t{blockIdx.y} * kWarps + threadIdx.x / kWarpSize;
   if (row >= intermediate_size) {
     return;
   }
-  const int64_t token = blockIdx.y;
+  const int64_t token = blockIdx.x;
   const int64_t k = blockIdx.z;
   const int64_t expert = experts.ids[token * experts.ids_stride + k];
   const float gate = WarpDot(MatrixOf(experts.gate, expert), row, x + token * x_stride);
@@ -66,11 +66,11 @@ __global__ void __launch_bounds__(kWarps* kWarpSize)
     DownAndAdd(Experts experts, const float* hidden, float* y, int64_t y_stride) {
   LetNextKernelBegin();
   WaitForEarlierKernels();
-  const int64_t row = int64_t{blockIdx.x} * kWarps + threadIdx.x / kWarpSize;
+  const int64_t row = int64_t{blockIdx.y} * kWarps + threadIdx.x / kWarpSize;
   if (row >= experts.down.first.rows) {
     return;
   }
-  const int64_t token = blockIdx.y;
+  const int64_t token = blockIdx.x;
   float sum = y[token * y_stride + row];
   for (int64_t k = 0; k < experts.num_experts_per_tok; ++k) {
     const int64_t expert = experts.ids[token * experts.ids_stride + k];
@@ -101,7 +101,8 @@ TensorView<const float, 2> InputOf(const WeightMatrix& weight,
   return rounded;
 }
 
-// Any format and shape: each token by itself.
+// Any format and shape: each token by itself. Tokens are in x, the only extent of a grid that may
+// be above 65535.
 void MultiplySimply(const MoeExpertsArgs& args, const Experts& experts, Scratch& scratch) {
   const int64_t num_tokens = args.x.extent(0);
   const int64_t top_k = experts.num_experts_per_tok;
@@ -113,7 +114,7 @@ void MultiplySimply(const MoeExpertsArgs& args, const Experts& experts, Scratch&
       "moe_gate_and_up",
       GateAndUp,
       {.grid = dim3(
-           NumBlocks(gate.rows), static_cast<unsigned>(num_tokens), static_cast<unsigned>(top_k)),
+           static_cast<unsigned>(num_tokens), NumBlocks(gate.rows), static_cast<unsigned>(top_k)),
        .threads = kWarps * kWarpSize},
       experts,
       x.data,
@@ -122,7 +123,7 @@ void MultiplySimply(const MoeExpertsArgs& args, const Experts& experts, Scratch&
   const TensorView<const float, 2> input = InputOf(experts.down.first, hidden, scratch);
   Launch("moe_down_and_add",
          DownAndAdd,
-         {.grid = dim3(NumBlocks(experts.down.first.rows), static_cast<unsigned>(num_tokens)),
+         {.grid = dim3(static_cast<unsigned>(num_tokens), NumBlocks(experts.down.first.rows)),
           .threads = kWarps * kWarpSize},
          experts,
          input.data,

@@ -2,6 +2,7 @@
 
 #include "kernels/self_test/moe_experts.h"
 #include "tests/support/compare.h"
+#include "tests/support/emulated_table.h"
 #include "tests/support/kernel_runner.h"
 
 namespace hadal {
@@ -105,6 +106,25 @@ TEST_P(MoeExpertsParityTest, NanStaysInItsRow) {
       EXPECT_EQ(actual[i], clean[i]);
     }
   }
+}
+
+// Grids of a GPU hold no more than 65535 blocks but in x: one token less than a step may have.
+TEST(MoeExpertsLargestStepTest, HasMoreTokensThanMostExtentsOfAGrid) {
+  if (!test::EmulatesCuda()) {
+    GTEST_SKIP() << "no emulated GPU in this build";
+  }
+  Problem problem({.format = WeightFormat::kF32},
+                  {.num_tokens = 65536,
+                   .hidden_size = 3,
+                   .intermediate_size = 2,
+                   .num_experts = 2,
+                   .top_k = 1,
+                   .load = Load::kRandom});
+  test::KernelRunner runner(1);
+  const std::vector<float> expected = problem.Run(test::TableOf("reference"), runner.context);
+  EXPECT_TRUE(test::IsClose(problem.Run(test::TableOf(test::kEmulatedCudaName), runner.context),
+                            expected,
+                            problem.Tolerances(expected)));
 }
 
 INSTANTIATE_TEST_SUITE_P(EmulatedTiles,

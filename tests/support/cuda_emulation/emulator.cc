@@ -132,8 +132,10 @@ class Grid {
         shared_bytes_(shared_bytes),
         threads_(static_cast<size_t>(num_threads_)),
         warps_(static_cast<size_t>((num_threads_ + kWarp - 1) / kWarp)) {
+    // Limits of compute capability 9.0, of the CUDA C++ Programming Guide.
     CHECK(num_threads_ > 0 && num_threads_ <= 1024);
     CHECK_LE(shared_bytes, size_t{227} << 10U);
+    CHECK(extent.x <= 0x7FFFFFFF && extent.y <= 65535 && extent.z <= 65535);
   }
 
   void Run() {
