@@ -75,7 +75,7 @@ class Actor {
  private:
   explicit Actor(void* fiber) : fiber_(fiber) {}
 
-  void* fiber_ = nullptr;
+  [[maybe_unused]] void* fiber_ = nullptr;
 };
 
 }  // namespace hadal::emulation
