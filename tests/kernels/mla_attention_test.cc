@@ -278,16 +278,22 @@ TEST_P(MlaAttentionParityTest, ExtremeScoresStayFinite) {
   }
 }
 
-// The emulated GPU takes its time, and has one function for the weights that no matrix instruction
-// takes, which the tests of other ops see in every format.
-std::vector<test::ParityCase> AttentionCases(const std::vector<WeightFormat>& emulated_formats) {
+#ifdef HADAL_SANITIZED
+constexpr bool kIsSanitized = true;
+#else
+constexpr bool kIsSanitized = false;
+#endif
+
+// The emulated GPU and sanitizers take their time. Weights that no matrix instruction takes go
+// through one function, which the tests of other ops see in every format.
+std::vector<test::ParityCase> AttentionCases(const std::vector<WeightFormat>& slow_formats) {
   std::vector<test::ParityCase> cases = test::ParityCases();
   std::erase_if(cases, [&](const test::ParityCase& parity_case) {
     const self_test::WeightSpec& weights = parity_case.weights;
-    const bool is_among =
-        std::count(emulated_formats.begin(), emulated_formats.end(), weights.format) > 0;
+    const bool is_among = std::count(slow_formats.begin(), slow_formats.end(), weights.format) > 0;
     const bool is_odd_fp8 = weights.format == WeightFormat::kFp8Block && weights.block_rows != 128;
-    return parity_case.back_end == test::kEmulatedCudaName && (!is_among || is_odd_fp8);
+    const bool is_slow = kIsSanitized || parity_case.back_end == test::kEmulatedCudaName;
+    return is_slow && (!is_among || is_odd_fp8);
   });
   return cases;
 }
