@@ -10,6 +10,7 @@
 
 #include "kernels/cuda/attention/attention.h"
 #include "kernels/cuda/attention/plan.h"
+#include "kernels/cuda/device/memory.h"
 #include "kernels/self_test/random_tensors.h"
 #include "tests/support/compare.h"
 #include "tests/support/cuda_emulation/races.h"
@@ -26,6 +27,10 @@ constexpr WeightSpec kPublishedFp8 = {
     .format = WeightFormat::kFp8Block, .block_rows = 128, .block_cols = 128};
 
 constexpr int64_t kTokens = 19;
+
+void WaitForKernels() {
+  cuda::GpuDevice().finish_copies();
+}
 
 // kv_b_proj of random numbers, with an input and an output for either product.
 class HeadProblem {
@@ -51,12 +56,14 @@ class HeadProblem {
   std::vector<float> Absorb() {
     absorbed_.Poison();
     cuda::AbsorbByTiles(up_, queries_.input(), absorbed_.view());
+    WaitForKernels();
     EXPECT_TRUE(absorbed_.GuardsIntact());
     return absorbed_.Elements();
   }
   std::vector<float> Project() {
     out_.Poison();
     cuda::ProjectByTiles(up_, latents_.input(), out_.view());
+    WaitForKernels();
     EXPECT_TRUE(out_.GuardsIntact());
     return out_.Elements();
   }
@@ -111,6 +118,7 @@ class HeadProblem {
       call(first, count);
       first += count;
     }
+    WaitForKernels();
   }
 
   // y[t, h, row] = sum of weight(h, row, k) * x[t, h, k], within 2^-15 of the sum of magnitudes.
@@ -288,14 +296,17 @@ TEST_F(HeadProductsTest, JoinsPartsWithTheBitsOfALaunch) {
       GuardedTensor<float, 3> joined(kTokens, kHeads, up.kv_lora_rank);
       std::vector<float> latents(static_cast<size_t>(joined.view().num_elements()));
       cuda::JoinParts(parts.attention, latents.data());
+      WaitForKernels();
       joined.Fill([next = latents.begin()]() mutable { return *next++; });
       GuardedTensor<float, 3> out(kTokens, kHeads, up.v_head_dim);
       cuda::ProjectByTiles(up, joined.input(), out.view());
+      WaitForKernels();
       const std::vector<float> expected = out.Elements();
       EXPECT_TRUE(std::all_of(
           expected.begin(), expected.end(), [](float value) { return std::isfinite(value); }));
       out.Poison();
       cuda::ProjectPartsByTiles(up, parts.attention, out.view());
+      WaitForKernels();
       EXPECT_TRUE(test::HasSameBits(out.Elements(), expected));
       EXPECT_TRUE(out.GuardsIntact());
     }
