@@ -49,6 +49,9 @@ if [[ -z $build ]]; then
   ./dev build cuda || exit 1
 fi
 
+# Without a GPU parity would have no tests, and pass.
+"$build/hadal" inspect --kernels cuda >/dev/null || exit 1
+
 made_in=$(sed -n 's/^CMAKE_HOME_DIRECTORY:INTERNAL=//p' "$build/CMakeCache.txt")
 if [[ -n $made_in && ! -e $made_in ]]; then
   mkdir -p "$(dirname "$made_in")" && ln -s "$PWD" "$made_in"
