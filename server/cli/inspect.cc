@@ -38,7 +38,7 @@ bool HasWeights(const std::string& dir) {
          });
 }
 
-// What `hadal serve` allows by default, for one sequence.
+// What `hadal serve` allows by default, to sequences of so many tokens.
 Limits DefaultLimits(int64_t context_tokens) {
   const ServerConfig::Scheduling scheduling;
   Limits limits;
@@ -69,14 +69,10 @@ absl::StatusOr<Report> MakeReport(const InspectOptions& options, const Device& d
   report.cache_bytes_per_token = CacheBytesPerToken(report.config, report.cache_dtype);
   report.context_tokens =
       options.context_tokens > 0 ? options.context_tokens : report.config.max_position_embeddings;
-  const StepMemory steps =
-      StepMemoryOf({.config = report.config,
-                    .device = device,
-                    .weight_bytes = report.plan.weight_bytes,
-                    .num_threads = 0,
-                    .cache_dtype = report.cache_dtype,
-                    .cache_memory = std::nullopt,
-                    .limits = DefaultLimits(report.config.max_position_embeddings)});
+  const StepMemory steps = StepMemoryOf(report.config,
+                                        device,
+                                        /*num_threads=*/0,
+                                        DefaultLimits(report.config.max_position_embeddings));
   report.plan.device = device.name;
   report.plan.step_bytes = steps.total_bytes();
   report.plan.num_blocks = NumBlocksFor(report.context_tokens);

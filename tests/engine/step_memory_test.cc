@@ -115,6 +115,9 @@ TEST_P(StepMemoryTest, NoStepTakesMore) {
 }
 
 TEST_P(StepMemoryTest, TheLargestTakesAThirdOrMore) {
+  if (!test::EmulatesCuda()) {
+    GTEST_SKIP() << "no emulated GPU in this build";
+  }
   for (const KernelTable& kernels : test::WithEmulatedCuda({})) {
     constexpr int64_t kShare = 3;
     Executor executor = MakeExecutor(golden_, kernels, GetParam().max_step_tokens, kShare);
@@ -160,6 +163,44 @@ TEST(StepMemoryOfPublishedModelsTest, IsThatOfTheExpertsRows) {
             int64_t{8192} * 7168 * 4 + int64_t{64} * (7168 + 129'280) * 4);
   // One token takes a fraction of what attention is cut to.
   EXPECT_LT(memory_of(1).scratch_bytes, int64_t{256} << 20U);
+}
+
+// All that a config may ask for at once (engine/checkpoint/model_config.cc), in the largest steps
+// (scheduler/limits.cc); sanitizers see sums that overflow on the way.
+TEST(StepMemoryOfPublishedModelsTest, TheLargestConfigDoesNotOverflow) {
+  constexpr int64_t kMostOfASize = int64_t{1} << 20U;
+  constexpr int64_t kMostOfAHead = int64_t{1} << 13U;
+  ModelConfig config = ReadPublishedConfig("deepseek-v3");
+  config.num_hidden_layers = 1024;
+  config.vocab_size = kMostOfASize;
+  config.hidden_size = kMostOfASize;
+  config.intermediate_size = kMostOfASize;
+  config.moe_intermediate_size = kMostOfASize;
+  config.q_lora_rank = kMostOfASize;
+  config.kv_lora_rank = kMostOfASize;
+  config.num_attention_heads = 4096;
+  config.qk_nope_head_dim = kMostOfAHead;
+  config.qk_rope_head_dim = kMostOfAHead;
+  config.v_head_dim = kMostOfAHead;
+  config.n_routed_experts = 4096;
+  config.num_experts_per_tok = 4096;
+  config.n_shared_experts = 64;
+  for (const bool is_host : {true, false}) {
+    Device device = CpuDevice();
+    device.is_host = is_host;
+    const int64_t bytes = MemoryOfSteps({.config = config,
+                                         .device = device,
+                                         .num_threads = 1024,
+                                         .max_step_tokens = 65'536,
+                                         .max_sequences = 65'536,
+                                         .max_sequence_tokens = int64_t{1} << 28U,
+                                         .max_samples = int64_t{65'536} * 9,
+                                         .can_draft = true})
+                              .total_bytes();
+    // One hidden row of each pair of token and expert is part of it.
+    EXPECT_GT(bytes, int64_t{65'536} * 4096 * kMostOfASize * 4);
+    EXPECT_LT(bytes, int64_t{1} << 60U);
+  }
 }
 
 }  // namespace

@@ -111,10 +111,10 @@ absl::StatusOr<Engine> LoadEngine(const ServerConfig& config,
                                           .scratch_bytes = memory.steps.scratch_bytes,
                                           .can_draft = mtp == MtpCache::kIncluded}));
   limits.max_sequence_tokens = std::min(context, limits.num_blocks * kBlockSize);
-  if (engine.limits.max_sequence_tokens < context) {
+  if (limits.max_sequence_tokens < context) {
     Log(LogLevel::kWarning,
         absl::StrFormat("the cache holds %d tokens: the context is cut from %d to that",
-                        engine.limits.max_sequence_tokens,
+                        limits.max_sequence_tokens,
                         context));
   }
   return engine;

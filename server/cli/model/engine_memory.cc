@@ -19,21 +19,23 @@ int64_t MaxSamples(const Limits& limits) {
   return limits.max_running_sequences * (1 + limits.max_draft_tokens);
 }
 
-StepMemory StepMemoryOf(const EngineMemoryArgs& args) {
-  const Limits& limits = args.limits;
-  return MemoryOfSteps({.config = args.config,
-                        .device = args.device,
-                        .num_threads = args.num_threads > 0 ? args.num_threads
-                                                            : DefaultNumThreads(ReadCpuAllotment()),
-                        .max_step_tokens = limits.max_step_tokens,
-                        .max_sequences = limits.max_running_sequences,
-                        .max_sequence_tokens = limits.max_sequence_tokens,
-                        .max_samples = MaxSamples(limits),
-                        .can_draft = limits.max_draft_tokens > 0});
+StepMemory StepMemoryOf(const ModelConfig& config,
+                        const Device& device,
+                        int32_t num_threads,
+                        const Limits& limits) {
+  return MemoryOfSteps(
+      {.config = config,
+       .device = device,
+       .num_threads = num_threads > 0 ? num_threads : DefaultNumThreads(ReadCpuAllotment()),
+       .max_step_tokens = limits.max_step_tokens,
+       .max_sequences = limits.max_running_sequences,
+       .max_sequence_tokens = limits.max_sequence_tokens,
+       .max_samples = MaxSamples(limits),
+       .can_draft = limits.max_draft_tokens > 0});
 }
 
 absl::StatusOr<EngineMemory> PlanEngineMemory(const EngineMemoryArgs& args) {
-  const StepMemory steps = StepMemoryOf(args);
+  const StepMemory steps = StepMemoryOf(args.config, args.device, args.num_threads, args.limits);
   ASSIGN_OR_RETURN(const int64_t available_bytes, AvailableBytes(args.device));
   ASSIGN_OR_RETURN(MemoryPlan plan,
                    PlanMemory({.config = args.config,

@@ -31,8 +31,11 @@ struct EngineMemory {
 /// Plans before anything is loaded. The errors of AvailableBytes and PlanMemory.
 absl::StatusOr<EngineMemory> PlanEngineMemory(const EngineMemoryArgs& args);
 
-/// What steps within its limits need.
-StepMemory StepMemoryOf(const EngineMemoryArgs& args);
+/// What steps within `limits` need. `num_threads` as in EngineMemoryArgs.
+StepMemory StepMemoryOf(const ModelConfig& config,
+                        const Device& device,
+                        int32_t num_threads,
+                        const Limits& limits);
 
 /// Bytes that the weights of `checkpoint` take of `device`.
 int64_t PlannedWeightBytes(const Checkpoint& checkpoint,

@@ -25,7 +25,7 @@ class LoadedModel {
   static absl::StatusOr<std::unique_ptr<LoadedModel>> Load(const ModelOptions& options,
                                                            const KernelTable& kernels);
 
-  /// The same with a checkpoint that is open; the model's folder in `options` is not used.
+  /// The same with a checkpoint that is open: that of the folder in `options`.
   static absl::StatusOr<std::unique_ptr<LoadedModel>> Load(const ModelOptions& options,
                                                            Checkpoint checkpoint,
                                                            const KernelTable& kernels);
