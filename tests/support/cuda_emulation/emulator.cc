@@ -2,13 +2,9 @@
 
 #include <algorithm>
 #include <array>
-#include <atomic>
 #include <cstdlib>
 #include <cstring>
 #include <deque>
-#include <map>
-#include <memory>
-#include <mutex>
 #include <numeric>
 #include <optional>
 #include <random>
@@ -20,7 +16,9 @@
 #include <boost/context/stack_context.hpp>
 
 #include "base/check.h"
+#include "tests/support/cuda_emulation/device_memory.h"
 #include "tests/support/cuda_emulation/races.h"
+#include "tests/support/cuda_emulation/stream.h"
 
 constinit thread_local hadal::emulation::Index3 threadIdx;
 constinit thread_local hadal::emulation::Index3 blockIdx;
@@ -34,7 +32,6 @@ namespace context = boost::context;
 
 constexpr int kWarp = 32;
 constexpr size_t kStackBytes = size_t{128} << 10U;
-constexpr size_t kPage = 4096;
 
 // Fresh pages, of which ThreadSanitizer remembers nothing.
 class Pages {
@@ -83,12 +80,6 @@ struct StackAllocator {
 
   context::stack_context allocate() const { return stacks.Take(); }
   void deallocate(context::stack_context& /*stack*/) const {}
-};
-
-struct PendingCopy {
-  void* to;
-  const void* from;
-  size_t num_bytes;
 };
 
 // Where threads meet: `round` rises when all have come.
@@ -328,164 +319,7 @@ void Perform(const std::vector<PendingCopy>& copies) {
   }
 }
 
-// Every allocation has pages of its own, which only kernels and copies may touch.
-class DeviceMemory {
- public:
-  void* Allocate(size_t size_bytes) {
-    const std::lock_guard lock(mutex_);
-    const size_t mapped = (size_bytes + kPage - 1) / kPage * kPage;
-    void* begin = mmap(
-        nullptr, mapped + kPage, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-    if (begin == MAP_FAILED) {
-      return nullptr;
-    }
-    constexpr size_t kAlignment = 16;
-    const size_t rounded = (size_bytes + kAlignment - 1) / kAlignment * kAlignment;
-    auto* data = static_cast<std::byte*>(begin) + (mapped - rounded);
-    allocations_[data] = {begin, mapped};
-    if (num_users_ > 0) {
-      Protect(allocations_[data], PROT_READ | PROT_WRITE);
-    }
-    return data;
-  }
-
-  void Free(void* data) {
-    if (data == nullptr) {
-      return;
-    }
-    const std::lock_guard lock(mutex_);
-    const auto found = allocations_.find(data);
-    CHECK(found != allocations_.end());
-    munmap(found->second.begin, found->second.mapped + kPage);
-    allocations_.erase(found);
-  }
-
-  void Open() {
-    const std::lock_guard lock(mutex_);
-    if (num_users_++ == 0) {
-      ProtectAll(PROT_READ | PROT_WRITE);
-    }
-  }
-
-  void Close() {
-    const std::lock_guard lock(mutex_);
-    if (--num_users_ == 0) {
-      ProtectAll(PROT_NONE);
-    }
-  }
-
- private:
-  struct Allocation {
-    void* begin = nullptr;
-    size_t mapped = 0;
-  };
-
-  static void Protect(const Allocation& allocation, int protection) {
-    if (allocation.mapped > 0) {
-      CHECK_EQ(mprotect(allocation.begin, allocation.mapped, protection), 0);
-    }
-  }
-
-  void ProtectAll(int protection) {
-    for (const auto& [data, allocation] : allocations_) {
-      Protect(allocation, protection);
-    }
-  }
-
-  std::mutex mutex_;
-  int num_users_ = 0;
-  std::map<void*, Allocation> allocations_;
-};
-
-DeviceMemory& Memory() {
-  // It outlives every buffer.
-  static DeviceMemory* const kMemory = std::make_unique<DeviceMemory>().release();
-  return *kMemory;
-}
-
-struct OpenMemory {
-  OpenMemory() { Memory().Open(); }
-  OpenMemory(const OpenMemory&) = delete;
-  OpenMemory& operator=(const OpenMemory&) = delete;
-  ~OpenMemory() { Memory().Close(); }
-};
-
-// What this thread has launched, kernels and copies, and what they have done.
-struct Stream {
-  std::vector<PendingCopy> begun;
-  Launches discarded;  // while their kernels may run
-  Actor actor = Actor::Create();
-  OrderTag done_tag = {};
-};
-
-Stream& CurrentStream() {
-  // It outlives what other objects of the thread discard.
-  static thread_local Stream* const kStream = std::make_unique<Stream>().release();
-  return *kStream;
-}
-
-// Copies come behind the kernels that were launched before.
-void PerformCopies() {
-  Stream& stream = CurrentStream();
-  if (stream.begun.empty()) {
-    return;
-  }
-  const OpenMemory open;
-  const Actor host = Actor::Current();
-  stream.actor.Act(true);
-  for (const PendingCopy& copy : stream.begun) {
-    std::memcpy(copy.to, copy.from, copy.num_bytes);
-  }
-  Release(stream.done_tag);
-  host.Act(false);
-  stream.begun.clear();
-}
-
-// Of this thread, where it captures.
-std::optional<Launches>& Captured() {
-  thread_local std::optional<Launches> captured;
-  return captured;
-}
-
-std::atomic<int64_t> num_launches = 0;
-
 }  // namespace
-
-int64_t NumLaunches() {
-  return num_launches;
-}
-
-void Launch(std::function<void()> run) {
-  ++num_launches;
-  if (Captured().has_value()) {
-    Captured()->push_back(std::move(run));
-  } else {
-    run();
-    CurrentStream().discarded.push_back(std::move(run));
-  }
-}
-
-void Discard(Launches launches) {
-  for (std::function<void()>& launch : launches) {
-    CurrentStream().discarded.push_back(std::move(launch));
-  }
-}
-
-void BeginCapture() {
-  CheckNotCapturing();
-  Captured().emplace();
-}
-
-Launches EndCapture() {
-  CHECK(Captured().has_value());
-  Launches launches = *std::move(Captured());
-  Captured().reset();
-  return launches;
-}
-
-void CheckNotCapturing() {
-  CHECK(!Captured().has_value());
-}
 
 void RunGrid(Index3 grid,
              Index3 block,
@@ -570,24 +404,6 @@ void WaitForCopies(int num_pending) {
 
 void CheckAligned(const void* address, size_t alignment) {
   CHECK_EQ(reinterpret_cast<uintptr_t>(address) % alignment, size_t{0});
-}
-
-void* AllocateDevice(size_t size_bytes) {
-  return Memory().Allocate(size_bytes);
-}
-
-void FreeDevice(void* data) {
-  Memory().Free(data);
-}
-
-void BeginCopy(void* to, const void* from, size_t size_bytes) {
-  CurrentStream().begun.push_back({to, from, size_bytes});
-}
-
-void FinishCopies() {
-  PerformCopies();
-  Acquire(CurrentStream().done_tag);
-  CurrentStream().discarded.clear();
 }
 
 }  // namespace hadal::emulation
